@@ -1,0 +1,134 @@
+"""The front door as a Starlette application: a tracked URL, its health, and nothing else."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from urllib.parse import unquote_to_bytes
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from trackedlinks.v1 import click_pb2, click_service_pb2
+from uuid_utils import uuid7
+
+from redirect import pages, token
+from redirect.clicks import ClickStream, ClickUnanswered
+from redirect.settings import Settings
+
+LEFT_BY_MAIL_PROGRAMS = b".,;:!?'\")]}>*_-"
+"""What mail programs leave at the end of a URL that they find in text; no token ends in any of it."""
+
+REDIRECT_HEADERS = [
+    (b"content-length", b"0"),
+    (b"cache-control", b"private, no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-robots-tag", b"noindex, nofollow"),
+]
+
+_PREFETCH_HEADERS = {b"sec-purpose": b"prefetch", b"purpose": b"prefetch", b"x-purpose": b"preview", b"x-moz": b"prefetch"}
+_MOST_USER_AGENT = 1024
+
+
+class TokenEndpoint:
+    """`/{token}`: the way of a click through the front door, top to bottom. A plain ASGI application, since it is the hot path."""
+
+    def __init__(self, verifier: token.Verifier, stream: ClickStream) -> None:
+        self._verifier = verifier
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        if method not in ("GET", "HEAD"):
+            await _send(send, 405, [(b"allow", b"GET, HEAD"), (b"content-length", b"0")])
+            return
+        spelling = _token_of(scope)
+        if self._verifier.verify(spelling) is None:
+            await _send_page(send, 404, pages.not_found(), method)
+            return
+        request = click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=spelling, evidence=_evidence(method, scope["headers"]))
+        try:
+            answer = await self._stream.record(request)
+        except ClickUnanswered:
+            await _send_unavailable(send, method)
+            return
+        match answer.WhichOneof("result"):
+            case "location":
+                # As it is: Starlette's RedirectResponse quotes URLs again and makes a wrong host of a non-ASCII one (tried).
+                await _send(send, 302, [(b"location", answer.location.encode("ascii")), *REDIRECT_HEADERS])
+            case "page":
+                page = answer.page
+                await _send_page(send, 200, pages.text_page(page.html, page.language, page.title), method)
+            case _ if answer.error.retryable:
+                await _send_unavailable(send, method)
+            case _:
+                await _send_page(send, 404, pages.not_found(), method)
+
+
+def create(settings: Settings | None = None) -> Starlette:
+    """The application. Raises OSError and ValueError when the key file cannot be used."""
+    settings = settings or Settings()
+    assert settings.key_file is not None
+    verifier = token.Verifier(token.load(settings.key_file))
+    stream = ClickStream(settings.server, settings.answer_seconds)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        stream.start()
+        yield
+        await stream.stop()
+
+    async def readiness(_: Request) -> Response:
+        return PlainTextResponse("ready\n" if stream.connected else "the server is not connected\n", 200 if stream.connected else 503)
+
+    async def missing(request: Request, _: Exception) -> Response:
+        content = b"" if request.method == "HEAD" else pages.not_found()
+        response = Response(content, 404)
+        response.raw_headers = [*pages.HEADERS, (b"content-length", str(len(pages.not_found())).encode())]
+        return response
+
+    routes = [
+        Route("/healthz", _health),
+        Route("/readyz", readiness),
+        Route("/robots.txt", _robots),
+        Route("/{token}", TokenEndpoint(verifier, stream)),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: missing})
+
+
+async def _health(_: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+async def _robots(_: Request) -> Response:
+    return PlainTextResponse("User-agent: *\nDisallow: /\n")
+
+
+def _token_of(scope: Scope) -> bytes:
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
+    path = raw.partition(b"?")[0][1:]
+    return (unquote_to_bytes(path) if b"%" in path else path).rstrip(LEFT_BY_MAIL_PROGRAMS)
+
+
+def _evidence(method: str, headers: list[tuple[bytes, bytes]]) -> click_pb2.Evidence:
+    evidence = click_pb2.Evidence(method=method)
+    for name, value in headers:
+        if name == b"user-agent":
+            evidence.user_agent = value.decode("latin-1")[:_MOST_USER_AGENT]
+        elif name in _PREFETCH_HEADERS and _PREFETCH_HEADERS[name] in value.lower():
+            evidence.prefetch = True
+    return evidence
+
+
+async def _send_unavailable(send: Send, method: str) -> None:
+    await _send_page(send, 503, pages.unavailable(), method, [(b"retry-after", b"5")])
+
+
+async def _send_page(send: Send, status: int, page: bytes, method: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+    length = (b"content-length", str(len(page)).encode())
+    await _send(send, status, [*pages.HEADERS, length, *(headers or [])], b"" if method == "HEAD" else page)
+
+
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

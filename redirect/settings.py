@@ -1,0 +1,50 @@
+"""What an operator can set for the front door: environment variables TRACKEDLINKS_*, read here and nowhere else in it."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _address(listen: str) -> str:
+    host, _, port = listen.rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"must be an address and a port such as 127.0.0.1:8080, not {listen!r}")
+    return listen
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Settings(BaseSettings):
+    """The front door's settings; each has a default with which it runs beside the server on one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="TRACKEDLINKS_")
+
+    front_listen: Address = "127.0.0.1:8080"
+    """Where HTTP is served. Behind a proxy that speaks TLS to the world."""
+
+    server: Address = "127.0.0.1:50051"
+    """The gRPC server that clicks are given to."""
+
+    directory: Path = Path("var")
+    """Where the key file is, unless key_file says otherwise."""
+
+    key_file: Path | None = None
+    """The keys that tokens are verified with: the server's file."""
+
+    front_workers: int = Field(default=1, ge=1, le=64)
+    """Processes that serve; one for each core that the server leaves free."""
+
+    answer_seconds: float = Field(default=5, gt=0, le=60)
+    """How long a recipient waits for the click to be stored before the page says to try again."""
+
+    first_start_seconds: float = Field(default=20, ge=0)
+    """How long a start waits for the server before it gives up."""
+
+    @model_validator(mode="after")
+    def _fill(self) -> Self:
+        if self.key_file is None:
+            self.key_file = self.directory / "keys.json"
+        return self

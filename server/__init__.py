@@ -1,0 +1,1 @@
+"""The service: the only code that touches data."""

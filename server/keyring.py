@@ -1,0 +1,25 @@
+"""The keys of this installation: the file that holds them, and the fingerprints that the database remembers."""
+
+from pathlib import Path
+
+from redirect import token
+from server.store.keys import KeyStore
+
+
+def open_keys(path: Path, store: KeyStore) -> token.Keys:
+    """The keys that this installation signs with; a first start makes them. Raises SystemExit, saying what to do, when they do not fit the database."""
+    known = store.fingerprints()
+    if not path.exists():
+        if known:
+            raise SystemExit(f"{path} is missing, but the database has links signed with its keys: put the file back, or every mailed link is lost")
+        keys = token.create(path)
+    else:
+        try:
+            keys = token.load(path)
+        except (OSError, ValueError) as error:
+            raise SystemExit(f"the key file cannot be used: {error}") from error
+    found = keys.fingerprints()
+    if lacking := sorted(key_id for key_id, fingerprint in known.items() if found.get(key_id) != fingerprint):
+        raise SystemExit(f"{path} lacks keys that links of this database are signed with: {', '.join(lacking)}")
+    store.remember({key_id: fingerprint for key_id, fingerprint in found.items() if key_id not in known})
+    return keys

@@ -1,0 +1,70 @@
+"""What callers do with links: check, then store."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from server.crm.references import References, check_actions
+from server.model.link import CountedLink, Link
+from server.store.links import LinkStore
+from server.store.pages import Key, Page
+from server.store.requests import RequestId
+
+
+class Links:
+    """The use cases of links. Every method blocks; errors are those that the contract names."""
+
+    def __init__(self, store: LinkStore, references: References, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._references = references
+        self._clock = clock
+
+    def create(self, drafts: Sequence[Link], paths: Sequence[str], user: int, request: RequestId) -> list[CountedLink]:
+        """Makes registered links, all or none; `paths` are those of the drafts in the request."""
+        now = self._clock()
+        check_actions(self._references, {path: draft.actions for path, draft in zip(paths, drafts, strict=True)})
+        stamp = {"creator": user, "updater": user, "create_time": now, "update_time": now, "mailing_id": 0}
+        return self._store.create([draft.model_copy(update=stamp) for draft in drafts], request)
+
+    def get(self, ids: Sequence[int]) -> list[CountedLink]:
+        """The links with these ids, in this order."""
+        return self._store.get(ids)
+
+    def page(
+        self,
+        folder_id: int | None,
+        include_subfolders: bool,
+        creator: int | None,
+        query: str,
+        show_deleted: bool,
+        order_by: str,
+        descending: bool,
+        after: Key | None,
+        size: int,
+    ) -> Page[CountedLink]:
+        """Registered links that pass every filter."""
+        return self._store.page(folder_id, include_subfolders, creator, query, show_deleted, order_by, descending, after, size)
+
+    def update(self, link_id: int, etag: str, patch: Callable[[Link], Link], user: int) -> CountedLink:
+        """Changes a link; the change is seen by the next click."""
+
+        current = self._store.get([link_id])[0]
+        known = {(catalog, entry_id) for action in current.actions for _, catalog, entry_id in action.kind.references()}
+        # Asked before the transaction, which must not wait for a CRM: an id that goes meanwhile makes its action fail, and say so.
+        check_actions(self._references, {"link": patch(current).actions}, known)
+        return self._store.change(link_id, etag, patch, user, self._clock())
+
+    def move(self, ids: Sequence[int], folder_id: int, user: int) -> int:
+        """Moves registered links to a folder; how many have moved."""
+        return self._store.move(ids, folder_id, user, self._clock())
+
+    def reset(self, link_id: int, etag: str, request: RequestId) -> CountedLink:
+        """Sets the link's figures to 0 and has removed who clicked."""
+        return self._store.reset(link_id, etag, request, self._clock())
+
+    def delete(self, link_id: int, etag: str, user: int) -> CountedLink:
+        """Hides the link; mails already sent go on working."""
+        return self._store.set_deleted(link_id, etag, True, user, self._clock())
+
+    def undelete(self, link_id: int, etag: str, user: int) -> CountedLink:
+        """Shows a deleted link again."""
+        return self._store.set_deleted(link_id, etag, False, user, self._clock())

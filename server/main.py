@@ -1,0 +1,128 @@
+"""Wires the rooms of the server together, starts it, and stops it so that nothing is lost."""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import structlog
+import uvloop
+from trackedlinks.v1 import click_service_pb2_grpc, link_service_pb2_grpc, mailing_service_pb2_grpc
+
+from redirect.token import Minter, Verifier
+from server.clicks.group_commit import GroupCommit
+from server.clicks.way import ClickWay
+from server.keyring import open_keys
+from server.links import Links
+from server.model.errors import DomainError
+from server.rpc.click_servicer import ClickServicer
+from server.rpc.link_servicer import LinkServicer
+from server.rpc.lists import PageTokens
+from server.rpc.mailing_servicer import MailingServicer
+from server.rpc.serving import Serving
+from server.settings import Settings
+from server.store.crm import CrmStore
+from server.store.database import Database
+from server.store.keys import KeyStore
+from server.store.links import LinkStore
+from server.store.migrate import WrongVersion, check, migrate
+from server.store.placements import PlacementStore
+from server.urls import Minting
+
+log = structlog.get_logger()
+
+
+def now() -> datetime:
+    """The time, UTC: the one clock of the server."""
+    return datetime.now(UTC)
+
+
+async def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT. Raises SystemExit, saying what to do, when it cannot start."""
+    database = open_database(settings)
+    try:
+        serving = wire(settings, database)
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serving.start()
+        log.info("serving", address=f"{settings.listen.rpartition(':')[0]}:{serving.port}", database=database.dialect)
+        await stop.wait()
+        log.info("stopping")
+        await serving.stop(settings.drain_seconds)
+    finally:
+        database.close()
+    log.info("stopped")
+
+
+def open_database(settings: Settings) -> Database:
+    """The database, in the state that this code expects: SQLite is migrated here, PostgreSQL by `python -m server migrate`."""
+    database = Database(settings.database_url)
+    try:
+        if database.is_sqlite:
+            migrate(database)
+        else:
+            check(database)
+    except WrongVersion as error:
+        database.close()
+        raise SystemExit(str(error)) from error
+    except DomainError as error:
+        database.close()
+        raise SystemExit(f"{error.message} ({settings.database_url.partition('@')[2] or settings.database_url})") from error
+    return database
+
+
+def wire(settings: Settings, database: Database) -> Serving:
+    """Every room of the server, put together. Raises SystemExit, saying what to do, when it cannot listen or has no keys."""
+    assert settings.key_file is not None
+    keys = open_keys(settings.key_file, KeyStore(database))
+    verifier, minter, tokens = Verifier(keys), Minter(keys), PageTokens(keys.derived("page tokens"))
+    crm = CrmStore(database)
+    links = Links(LinkStore(database), crm, now)
+    way = ClickWay(verifier, GroupCommit(database, settings.most_waiting_clicks), now)
+    minting = Minting(minter, PlacementStore(database), settings.public_url)
+    services = [
+        (link_service_pb2_grpc.add_LinkServiceServicer_to_server, LinkServicer(links, tokens), "trackedlinks.v1.LinkService"),
+        (click_service_pb2_grpc.add_ClickServiceServicer_to_server, ClickServicer(way), "trackedlinks.v1.ClickService"),
+        (mailing_service_pb2_grpc.add_MailingServiceServicer_to_server, MailingServicer(minting), "trackedlinks.v1.MailingService"),
+    ]
+    try:
+        return Serving(settings.listen, services)
+    except RuntimeError as error:
+        raise SystemExit(f"cannot listen on {settings.listen}: is another server running there? (TRACKEDLINKS_LISTEN sets another address)") from error
+
+
+def run(settings: Settings) -> None:
+    """Serves with uvloop and structured logs on standard error."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), structlog.processors.format_exc_info,
+                    structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"])],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    with only_one(settings):
+        uvloop.run(serve(settings))
+
+
+@contextlib.contextmanager
+def only_one(settings: Settings) -> Iterator[None]:
+    """Holds the directory for this process as long as its database is the embedded one. Raises SystemExit, naming the process that has it."""
+    settings.directory.mkdir(parents=True, exist_ok=True)
+    if not settings.database_url.startswith("sqlite"):
+        yield
+        return
+    with (settings.directory / "server.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise SystemExit(f"{settings.directory} is in use by the server with process id {lock.read().strip() or 'unknown'}") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

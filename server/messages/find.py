@@ -1,0 +1,109 @@
+"""Finds the addresses in a message: which can be tracked, and why the others are left alone."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from server.messages.markup import HTML_SPACE, StartTag, tokens_of
+from server.messages.part import Part
+from server.messages.plain_text import addresses_of
+from server.messages.references import decoded
+from server.model.urls import problem_of
+
+
+class LeftAloneReason(StrEnum):
+    """Why an address stays as it is."""
+
+    empty = "empty"
+    marked = "marked"
+    """The tag says data-track="false"."""
+    anchor = "anchor"
+    relative = "relative"
+    not_http = "not_http"
+    """mailto:, tel:, cid:, javascript: and whatever else is no web address."""
+    merge_field = "merge_field"
+    """It holds {{...}}, so it is known for each recipient only."""
+    invalid_url = "invalid_url"
+    """`problem_of` refuses it, or its bytes are not of the charset."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAddress:
+    """An address in a message. content[start:end] is what stands there; url is what it means, with character references read."""
+
+    part: Part
+    start: int
+    end: int
+    url: str
+    left_alone: LeftAloneReason | None
+
+
+def find_links(part: Part, content: bytes, charset: str = "utf-8") -> list[FoundAddress]:
+    """Every href of `a` and `area` in HTML, every web address in text: ascending and disjoint. Never raises.
+
+    An address `trackedlink:...` means a registered or special link; it is never left alone unless it holds a merge field. The charset
+    must be a superset of ASCII.
+    """
+    match part:
+        case Part.html:
+            return list(_in_html(content, charset))
+        case Part.text:
+            return [_found(part, content, place, charset) for place in addresses_of(content, charset)]
+
+
+_LINKING_TAGS = frozenset((b"a", b"area"))
+_SPACE = HTML_SPACE.decode("ascii")
+_SCHEME = re.compile(r"[\x00-\x20]*([A-Za-z][A-Za-z0-9+.-]*):")
+_DROPPED_BY_BROWSERS = str.maketrans("", "", "\t\n\r")
+
+
+def _in_html(content: bytes, charset: str) -> Iterator[FoundAddress]:
+    for token in tokens_of(content):
+        if isinstance(token, StartTag) and token.name in _LINKING_TAGS and (place := token.attributes.get(b"href")):
+            yield _found(Part.html, content, place, charset, _is_marked(content, token.attributes))
+
+
+def _is_marked(content: bytes, attributes: Mapping[bytes, tuple[int, int]]) -> bool:
+    start, end = attributes.get(b"data-track", (0, 0))
+    return content[start:end].strip(HTML_SPACE).lower() == b"false"
+
+
+def _found(part: Part, content: bytes, place: tuple[int, int], charset: str, marked: bool = False) -> FoundAddress:
+    raw = content[slice(*place)]
+    start = place[0] + len(raw) - len(raw.lstrip(HTML_SPACE))
+    raw = raw.strip(HTML_SPACE)
+    end = start + len(raw)
+    try:
+        text = raw.decode(charset)
+    except (LookupError, ValueError):
+        return FoundAddress(part, start, end, raw.decode("ascii", "replace"), LeftAloneReason.invalid_url)
+    url = decoded(text).strip(_SPACE) if part is Part.html else text
+    return FoundAddress(part, start, end, url, _why_left_alone(url, marked))
+
+
+def _why_left_alone(url: str, marked: bool) -> LeftAloneReason | None:
+    visited = url.translate(_DROPPED_BY_BROWSERS)
+    found = _SCHEME.match(visited)
+    scheme = found[1].lower() if found else ""
+    has_field = _has_merge_field(url)
+    if not url:
+        return LeftAloneReason.empty
+    if scheme == "trackedlink":
+        return LeftAloneReason.merge_field if has_field else None
+    if marked:
+        return LeftAloneReason.marked
+    if visited.startswith("#"):
+        return LeftAloneReason.anchor
+    if scheme not in ("", "http", "https"):
+        return LeftAloneReason.not_http
+    if has_field:
+        return LeftAloneReason.merge_field
+    if not scheme:
+        return LeftAloneReason.relative
+    return LeftAloneReason.invalid_url if problem_of(url) else None
+
+
+def _has_merge_field(url: str) -> bool:
+    opening = url.find("{{")
+    return opening >= 0 and url.find("}}", opening + 2) >= 0

@@ -1,0 +1,118 @@
+"""A link action: what a click makes happen. Each kind is a class in server/actions/, and they are joined to one union there."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, ClassVar
+
+from sqlmodel import SQLModel
+
+from server.model.crm import Catalog, Person
+from server.model.effects import Effect
+from server.model.ids import OptionalId
+
+
+class RepeatPolicy(StrEnum):
+    """How often an action runs for one recipient. Every click counts all the same."""
+
+    once_per_recipient = "once_per_recipient"
+    once_per_recipient_and_mailing = "once_per_recipient_and_mailing"
+    every_click = "every_click"
+
+
+class ActionState(IntEnum):
+    """What became of an action of a click; stored, so the numbers stay."""
+
+    done = 1
+    skipped = 2
+    failed = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ActionOutcome:
+    """What became of one action of a click, and why, in words a marketer understands."""
+
+    action_id: int
+    state: ActionState
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What an action knows of the click that it runs for."""
+
+    click_id: str
+    time: datetime
+    person: Person
+    link_name: str
+    mailing_name: str
+
+    def fill(self, text: str) -> str:
+        """The text with its text fields filled in, unescaped."""
+        return fill_text(text, self.text_fields())
+
+    def text_fields(self) -> dict[str, str]:
+        """The text fields by name."""
+        return text_fields(self.person.name, self.link_name, self.mailing_name, self.time)
+
+
+class ActionKind(SQLModel):
+    """What every kind of action is: its fields, the ids it needs to exist, and its effects for one click."""
+
+    default_policy: ClassVar[RepeatPolicy] = RepeatPolicy.every_click
+
+    tag: str
+
+    @abstractmethod
+    def references(self) -> Iterator[tuple[str, Catalog, int]]:
+        """Every id of the CRM that it names, with the path of its field and its catalogue."""
+
+    @abstractmethod
+    def effects(self, occasion: Occasion) -> Iterable[Effect]:
+        """What is to happen for this click, in order."""
+
+    def only_removals(self) -> "ActionKind | None":
+        """The part of it that lets a do-not-track recipient leave, or None when there is none."""
+        return None
+
+
+if TYPE_CHECKING:
+    AnyKind = ActionKind
+
+
+class LinkAction(SQLModel):
+    """One action of a link; its id is given by the server and outlives edits, so that repeat policies remember."""
+
+    id: OptionalId = 0
+    repeat_policy: RepeatPolicy | None = None
+    kind: "AnyKind"
+
+    @property
+    def policy(self) -> RepeatPolicy:
+        """The repeat policy in force: the kind's default where none was chosen."""
+        return self.repeat_policy or self.kind.default_policy
+
+
+def text_fields(recipient_name: str, link_name: str, mailing_name: str, time: datetime) -> dict[str, str]:
+    """The text fields that custom texts and actions may use, by name."""
+    return {
+        "recipient.name": recipient_name,
+        "link.name": link_name,
+        "mailing.name": mailing_name,
+        "click.time": time.strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def fill_text(text: str, fields: dict[str, str]) -> str:
+    """The text with every known {{field}} replaced in one pass, so that a value that looks like a field stays as it is."""
+    if "{{" not in text:
+        return text
+    pieces = text.split("{{")
+    filled = [pieces[0]]
+    for piece in pieces[1:]:
+        name, closed, rest = piece.partition("}}")
+        value = fields.get(name.strip()) if closed else None
+        filled.append("{{" + piece if value is None else value + rest)
+    return "".join(filled)

@@ -1,0 +1,120 @@
+"""A stored visit to a tracked URL, and who clicked."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+
+from sqlmodel import Field, SQLModel
+
+from server.model.action import ActionOutcome
+from server.model.ids import NOBODY
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class Verdict(IntEnum):
+    """Whose click it was, as far as can be told; stored, so the numbers stay. Only a human's counts."""
+
+    human = 1
+    head = 2
+    prefetch = 3
+
+
+class Evidence(SQLModel):
+    """What was seen of a click."""
+
+    method: str = Field(default="GET", max_length=16)
+    prefetch: bool = False
+    user_agent: str = ""
+
+    def cleaned(self) -> "Evidence":
+        """The same as it is stored: method in capitals, user agent without control characters and at most 1,024 characters long."""
+        return Evidence(
+            method=_CONTROL.sub("", self.method).upper() or "GET",
+            prefetch=self.prefetch,
+            user_agent=_CONTROL.sub("", self.user_agent)[:1024],
+        )
+
+
+def verdict_of(evidence: Evidence) -> Verdict:
+    """Whose click the evidence speaks for. A HEAD request never fetches for a reader; a prefetch may never be looked at."""
+    if evidence.method == "HEAD":
+        return Verdict.head
+    if evidence.prefetch:
+        return Verdict.prefetch
+    return Verdict.human
+
+
+@dataclass(frozen=True, slots=True)
+class SeenClick:
+    """A click that is to be recorded: its id, what its token says, and what was seen of it."""
+
+    id: bytes
+    placement_id: int
+    recipient: int
+    test: bool
+    do_not_track: bool
+    evidence: Evidence
+    replayed: bool = False
+
+    @property
+    def microseconds(self) -> int:
+        """When it happened: the time in its id, in microseconds since 1970."""
+        return int.from_bytes(self.id[:6], "big") * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedClick:
+    """A click that is durable: as it is stored, whether it was so before, and what it is answered by."""
+
+    click: "Click"
+    duplicate: bool
+    answer: "Answer"
+    language: str
+    link_name: str
+    mailing_name: str
+    recipient_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a click is answered by, as it is stored: an ASCII location to redirect to, or the text of a page before it is filled in."""
+
+    location: str = ""
+    text: str = ""
+
+
+class Click(SQLModel):
+    """A stored visit to a tracked URL."""
+
+    id: str
+    placement_id: int
+    link_id: int
+    mailing_id: int
+    recipient: int = NOBODY
+    verdict: Verdict
+    evidence: Evidence
+    test: bool
+    actions: list[ActionOutcome] = Field(default_factory=list)
+
+    @property
+    def time(self) -> datetime:
+        """When it happened: the time in its id."""
+        return click_time(bytes.fromhex(self.id.replace("-", "")))
+
+
+class Clicker(SQLModel):
+    """A recipient with at least one counted click, on a link in a mailing (link_id 0: on any link of the mailing)."""
+
+    recipient: int
+    mailing_id: int
+    link_id: int
+    clicks: int
+    first_click_time: datetime
+    last_click_time: datetime
+
+
+def click_time(click_id: bytes) -> datetime:
+    """The time in a UUIDv7: its first 48 bits are milliseconds since 1970. Source: RFC 9562, 5.7."""
+    return datetime.fromtimestamp(int.from_bytes(click_id[:6], "big") / 1000, UTC)

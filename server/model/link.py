@@ -1,0 +1,77 @@
+"""A tracked link, and what its clicks are counted as."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+from sqlmodel import SQLModel
+
+from server.model.action import LinkAction
+from server.model.ids import OptionalId
+from server.model.text import LongText, Name
+from server.model.urls import problem_of
+
+
+def _destination(url: str) -> str:
+    if problem := problem_of(url):
+        raise ValueError(problem)
+    return url
+
+
+DestinationUrl = Annotated[str, StringConstraints(max_length=4000), AfterValidator(_destination)]
+"""A URL that recipients may be sent to; kept byte for byte."""
+
+
+class Redirect(SQLModel):
+    """Sends the recipient on to a URL."""
+
+    tag: Literal["redirect"] = "redirect"
+    url: DestinationUrl
+
+
+class CustomText(SQLModel):
+    """Shows the recipient a text: HTML, sanitised each time it is shown."""
+
+    tag: Literal["custom_text"] = "custom_text"
+    html: LongText
+
+
+Response = Redirect | CustomText
+
+
+class ClickCounts(SQLModel):
+    """How often clicks were stored, and by how many different recipients."""
+
+    clicks: int = 0
+    clickers: int = 0
+    suspected: int = 0
+
+
+class Link(SQLModel):
+    """A tracked link: registered (reusable, in folders) or local (of one mailing)."""
+
+    id: int = 0
+    name: Name
+    folder_id: OptionalId = 0
+    response: Annotated[Response, Field(discriminator="tag")]
+    actions: list[LinkAction] = Field(default_factory=list, max_length=20)
+    mailing_id: int = 0
+    creator: int = 0
+    create_time: datetime | None = None
+    updater: int = 0
+    update_time: datetime | None = None
+    last_reset_time: datetime | None = None
+    delete_time: datetime | None = None
+    revision: int = 1
+    generation: int = 0
+
+    @property
+    def etag(self) -> str:
+        """What a change may name to be refused if someone else was faster."""
+        return str(self.revision)
+
+
+class CountedLink(Link):
+    """A link with what its clicks are counted as."""
+
+    counts: ClickCounts = Field(default_factory=ClickCounts)

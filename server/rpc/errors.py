@@ -1,0 +1,163 @@
+"""Domain errors become gRPC statuses here and nowhere else; and whatever a caller sends, the answer is never INTERNAL or UNKNOWN but for a defect."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+from google.protobuf import duration_pb2
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from server.model.errors import DomainError, Reason
+
+log = structlog.get_logger()
+
+DOMAIN = "trackedlinks"
+
+CODES = {
+    Reason.invalid_field: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.malformed_request: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.page_token_invalid: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.reference_not_found: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.message_too_large: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.message_link_unknown: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.folder_not_found: grpc.StatusCode.NOT_FOUND,
+    Reason.link_not_found: grpc.StatusCode.NOT_FOUND,
+    Reason.mailing_not_found: grpc.StatusCode.NOT_FOUND,
+    Reason.person_not_found: grpc.StatusCode.NOT_FOUND,
+    Reason.entry_not_found: grpc.StatusCode.NOT_FOUND,
+    Reason.token_invalid: grpc.StatusCode.NOT_FOUND,
+    Reason.folder_name_taken: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.request_id_reused: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.entry_name_taken: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.person_email_taken: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.etag_mismatch: grpc.StatusCode.ABORTED,
+    Reason.folder_not_empty: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.folder_cycle: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.link_is_local: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.link_deleted: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.mailing_deleted: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.message_missing: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.click_time_refused: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.click_queue_full: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.store_unavailable: grpc.StatusCode.UNAVAILABLE,
+    Reason.defect: grpc.StatusCode.INTERNAL,
+}
+
+RETRYABLE = {Reason.click_queue_full, Reason.store_unavailable}
+"""The same call may succeed later, unchanged."""
+
+MOST_VIOLATIONS = 100
+"""Details travel in a header that clients limit to 8 KiB or so: what is beyond is counted in the message only."""
+
+
+class _Malformed:
+    """Stands for a request whose bytes are no message: grpc itself would answer INTERNAL (tried)."""
+
+
+_MALFORMED = _Malformed()
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps every handler: domain errors become statuses with details, and bytes that are no message become INVALID_ARGUMENT."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        handler: Any = await continuation(handler_call_details)
+        if handler is None or handler_call_details.method.startswith(("/grpc.health.", "/grpc.reflection.")):
+            return handler
+        method = handler_call_details.method
+        deserialize = _lenient(handler.request_deserializer)
+        serialize = handler.response_serializer
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(_stream(handler.stream_stream, method), deserialize, serialize)
+        return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, method), deserialize, serialize)
+
+
+def status_of(error: DomainError) -> status_pb2.Status:
+    """The error as it goes over the wire: code, message, ErrorInfo, and BadRequest or RetryInfo where they apply."""
+    status = status_pb2.Status(code=CODES[error.reason].value[0], message=error.message[:1000])
+    metadata = {name: value[:200] for name, value in error.metadata.items()}
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN, metadata=metadata))
+    if error.violations:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=violation.field[:200], description=violation.description[:300])
+            for violation in _that_fit(error)
+        ]
+        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=violations))
+    if error.reason in RETRYABLE:
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=250_000_000)))
+    return status
+
+
+def _that_fit(error: DomainError) -> list[Any]:
+    fitting, room = [], 6000
+    for violation in error.violations[:MOST_VIOLATIONS]:
+        room -= len(violation.field.encode()) + len(violation.description.encode()) + 8
+        if room < 0:
+            break
+        fitting.append(violation)
+    return fitting
+
+
+def _lenient(deserialize: Callable[[bytes], Message] | None) -> Callable[[bytes], Any]:
+    assert deserialize is not None
+
+    def wrapped(content: bytes) -> Any:
+        try:
+            return deserialize(content)
+        except Exception:  # whatever the parser calls it, the bytes are no message
+            return _MALFORMED
+
+    return wrapped
+
+
+def _checked(request: Any) -> Any:
+    if request is _MALFORMED:
+        raise DomainError(Reason.malformed_request, "the bytes sent are no message of this RPC's request type")
+    return request
+
+
+def _unary(behaviour: Any, method: str) -> Any:
+    async def wrapped(request: Any, context: Any) -> Any:
+        try:
+            return await behaviour(_checked(request), context)
+        except Exception as error:
+            await _abort(error, method, context)
+
+    return wrapped
+
+
+def _stream(behaviour: Any, method: str) -> Any:
+    async def checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield _checked(request)
+
+    async def wrapped(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        try:
+            async for response in behaviour(checked(requests), context):
+                yield response
+        except Exception as error:
+            await _abort(error, method, context)
+
+    return wrapped
+
+
+async def _abort(error: Exception, method: str, context: Any) -> NoReturn:
+    if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
+        raise error
+    if not isinstance(error, DomainError):
+        log.error("defect", method=method, exc_info=error)
+        error = DomainError(Reason.defect, "the server has a defect; its log says more", method=method)
+    elif error.reason is Reason.store_unavailable:
+        log.warning("store_unavailable", method=method, **error.metadata)
+    status = status_of(error)
+    assert status.code != code_pb2.OK
+    await context.abort_with_status(rpc_status.to_status(status))
+    raise AssertionError("unreachable: abort_with_status raises")

@@ -1,0 +1,64 @@
+"""Streams of recipients: requests that carry up to 1,000 of them, answered in order and in pieces that clients can take."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeVar
+
+from google.protobuf.message import Message
+from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
+
+from server.model.errors import DomainError, Violation, invalid
+from server.model.mailing import Recipient
+from server.rpc import wire
+
+MOST_RECIPIENTS = 1000
+
+PIECE = 1_000_000
+"""Bytes of one response; the rest of an answer comes in further ones."""
+
+M = TypeVar("M", bound=Message)
+Checked = Recipient | tuple[Violation, ...]
+
+
+class RecipientsRequest(Protocol):
+    """What both streams have in common."""
+
+    mailing_id: int
+    sequence: int
+
+    @property
+    def recipients(self) -> Sequence[mailing_pb2.Recipient]:
+        """At most 1,000."""
+
+
+def checked(request: RecipientsRequest) -> list[Checked]:
+    """The recipients of a request; a bad one is its violations. Raises INVALID_FIELD for too many of them."""
+    if len(request.recipients) > MOST_RECIPIENTS:
+        raise invalid(Violation("recipients", f"must have at most {MOST_RECIPIENTS:,} entries, not {len(request.recipients):,}"))
+    return [_recipient(message) for message in request.recipients]
+
+
+def error_of(violations: Sequence[Violation]) -> mailing_service_pb2.RecipientError:
+    """The violations as they go over the wire, in the place of one recipient."""
+    found = [mailing_service_pb2.RecipientError.Violation(field=violation.field, description=violation.description) for violation in violations]
+    return mailing_service_pb2.RecipientError(violations=found)
+
+
+def in_pieces(results: Sequence[M], room: int = PIECE) -> Iterator[tuple[int, Sequence[M]]]:
+    """The results in slices of at most so many bytes, each with the index of its first; at least one slice, if empty."""
+    start = size = 0
+    for index, result in enumerate(results):
+        bytes_of = result.ByteSize() + 8
+        if index > start and size + bytes_of > room:
+            yield start, results[start:index]
+            start, size = index, 0
+        size += bytes_of
+    yield start, results[start:]
+
+
+def _recipient(message: mailing_pb2.Recipient) -> Checked:
+    try:
+        return wire.to_model(message, Recipient, "")
+    except DomainError as error:
+        return tuple(error.violations)
+
+

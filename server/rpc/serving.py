@@ -1,0 +1,49 @@
+"""The gRPC server: what it serves, its limits, health and reflection, and how it stops."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from server.rpc.errors import ErrorInterceptor
+
+MOST_MESSAGE_BYTES = 4 * 1024 * 1024
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.max_concurrent_streams", 1000),
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+]
+
+
+class Serving:
+    """A gRPC server with its services, on one address."""
+
+    def __init__(self, listen: str, services: Sequence[tuple[Callable[[Any, grpc.aio.Server], None], Any, str]]) -> None:
+        """`services` are triples of the generated function that adds a servicer, the servicer, and the service's full name.
+
+        Raises RuntimeError when the address cannot be listened on.
+        """
+        self._server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=_OPTIONS)
+        self._health = health.aio.HealthServicer()
+        self._names = [name for _, _, name in services]
+        for add, servicer, _ in services:
+            add(servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+        self.port = self._server.add_insecure_port(listen)
+
+    async def start(self) -> None:
+        """Begins to serve, and says so in health."""
+        await self._server.start()
+        for name in ["", *self._names]:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Says NOT_SERVING, takes no new calls, and lets those under way finish for so long."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(drain_seconds)

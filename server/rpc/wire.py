@@ -1,0 +1,214 @@
+"""Protobuf messages ↔ models, by field name. It renames and converts; it decides nothing.
+
+A oneof of messages is one field of the model that holds a class with a `tag`, the name of the member. A oneof of plain values is one
+optional field each. An enum is its name in lower case (`FOLLOW_UP_TYPE_TASK` ↔ "task"), unspecified is left out.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
+from functools import cache
+from typing import Any, TypeVar
+
+from google.protobuf import field_mask_pb2
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+from pydantic import BaseModel, ValidationError
+
+from server.model.errors import Violation, invalid
+
+M = TypeVar("M", bound=BaseModel)
+P = TypeVar("P", bound=Message)
+
+_UNIONS = {"response", "kind", "identity", "answer"}
+_TIMESTAMP = "google.protobuf.Timestamp"
+_LAST_TIME = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that a Timestamp may hold
+
+
+def to_model(message: Message, model: type[M], path: str) -> M:
+    """The message as a model. Raises INVALID_FIELD with every violation, its path below `path`."""
+    return validated(model, to_values(message, path), path)
+
+
+def validated(model: type[M], values: Mapping[str, Any], path: str) -> M:
+    """The values as a model. Raises INVALID_FIELD with every violation, its path below `path`."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise invalid(*violations_of(error, path)) from None
+
+
+def violations_of(error: ValidationError, path: str) -> list[Violation]:
+    """What pydantic found, with paths as a caller writes them: `link.actions[2].interests.add[0]`."""
+    return [Violation(_path_of(found["loc"], path), _sentence(found["msg"])) for found in error.errors(include_url=False)]
+
+
+def to_values(message: Message, path: str) -> dict[str, Any]:
+    """The fields of a message as plain values, by name. Raises INVALID_FIELD for a time outside the years 1 to 9999."""
+    values: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        name, value = field.name, getattr(message, field.name)
+        here = f"{path}.{name}" if path else name
+        oneof = _real_oneof(field)
+        if _is_map(field):
+            values[name] = dict(value)
+        elif field.is_repeated:
+            values[name] = [_to_value(field, item, f"{here}[{index}]") for index, item in enumerate(value)]
+        elif oneof is not None and field.message_type is not None:
+            if message.HasField(name):
+                values[oneof] = {"tag": name, **to_values(value, here)}
+        elif field.has_presence and not message.HasField(name):
+            continue
+        elif field.enum_type is not None and value == 0:
+            continue
+        else:
+            values[name] = _to_value(field, value, here)
+    return values
+
+
+def to_message(source: Any, message: type[P]) -> P:
+    """The model as a message; attributes that the message does not have stay behind."""
+    target = message()
+    for field in target.DESCRIPTOR.fields:
+        oneof = _real_oneof(field)
+        if oneof is not None and field.message_type is not None:
+            value = getattr(source, oneof, None)
+            if value is not None and value.tag == field.name:
+                getattr(target, field.name).CopyFrom(to_message(value, field.message_type._concrete_class))
+            continue
+        value = getattr(source, field.name, None)
+        if value is None:
+            continue
+        if _is_map(field):
+            getattr(target, field.name).update(value)
+        elif field.is_repeated:
+            getattr(target, field.name).extend([_from_value(field, item) for item in value])
+        elif field.message_type is not None:
+            getattr(target, field.name).CopyFrom(_from_value(field, value))
+        else:
+            setattr(target, field.name, _from_value(field, value))
+    return target
+
+
+def patch(message: Message, mask: field_mask_pb2.FieldMask, model: type[M], writable: Sequence[str], path: str) -> Callable[[M], M]:
+    """A function that makes the changes of an update to the current model. Raises INVALID_FIELD for a path that cannot be changed.
+
+    Lists are replaced: `FieldMask.MergeMessage` would append to them. Source: AIP-134, AIP-161.
+    """
+    names = set(writable)
+    if list(mask.paths) == ["*"]:
+        paths = [*writable]
+    elif mask.paths:
+        unknown = [wanted for wanted in mask.paths if wanted.partition(".")[0] not in names or not _leads(message.DESCRIPTOR, wanted)]
+        if unknown:
+            can = ", ".join(writable)
+            raise invalid(*(Violation("update_mask", f"{wanted[:100]!r} cannot be changed; these can: {can}, or * for all") for wanted in unknown))
+        paths = [*mask.paths]
+    else:
+        paths = [field.name for field, _ in message.ListFields() if field.name in names]
+    whole = field_mask_pb2.FieldMask(paths=paths)
+    changed = {_real_oneof(field) or field.name for name in paths if (field := message.DESCRIPTOR.fields_by_name[name.partition(".")[0]])}
+    to_values(message, path)  # a bad time is refused before the transaction begins
+
+    def apply(current: M) -> M:
+        merged = to_message(current, type(message))
+        whole.MergeMessage(message, merged, True, True)  # type: ignore[no-untyped-call]
+        wanted = to_model(merged, model, path)
+        return current.model_copy(update={name: getattr(wanted, name) for name in changed})
+
+    return apply
+
+
+def request_uuid(text: str) -> str:
+    """The request id in its usual spelling, or empty. Raises INVALID_FIELD for what is no UUID."""
+    if not text:
+        return ""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise invalid(Violation("request_id", f"must be a UUID, not {text[:60]!r}")) from None
+
+
+def user_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> int:
+    """The user for whom a call is made, from metadata `trackedlinks-user-id`; 0 = nobody named. Raises INVALID_FIELD."""
+    for key, value in metadata or ():
+        if key == "trackedlinks-user-id":
+            text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
+            if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) < 2**63):
+                raise invalid(Violation("metadata.trackedlinks-user-id", f"must be a positive integer, not {text[:60]!r}"))
+            return int(text)
+    return 0
+
+
+def _to_value(field: FieldDescriptor, value: Any, path: str) -> Any:
+    if field.message_type is None:
+        return value if field.enum_type is None else _enum_names(field.enum_type).get(value, value)
+    if field.message_type.full_name == _TIMESTAMP:
+        if not (-62_135_596_800 <= value.seconds <= _LAST_TIME and 0 <= value.nanos < 1_000_000_000):
+            raise invalid(Violation(path, "must be a time between the years 1 and 9999"))
+        return value.ToDatetime(tzinfo=UTC)
+    return to_values(value, path)
+
+
+def _from_value(field: FieldDescriptor, value: Any) -> Any:
+    if field.enum_type is not None:
+        name = value.value if isinstance(value, StrEnum) else value.name if isinstance(value, IntEnum) else str(value)
+        return _enum_numbers(field.enum_type)[name.lower()]
+    if field.message_type is None or isinstance(value, Message):
+        return value
+    target = field.message_type._concrete_class
+    if isinstance(value, datetime):
+        stamp = target()
+        stamp.FromDatetime(value)
+        return stamp
+    return to_message(value, target)
+
+
+@cache
+def _enum_names(enum: EnumDescriptor) -> dict[int, str]:
+    prefix = len(enum.values_by_number[0].name) - len("UNSPECIFIED")
+    return {value.number: value.name[prefix:].lower() for value in enum.values}
+
+
+@cache
+def _enum_numbers(enum: EnumDescriptor) -> dict[str, int]:
+    return {name: number for number, name in _enum_names(enum).items()}
+
+
+def _real_oneof(field: FieldDescriptor) -> str | None:
+    oneof = field.containing_oneof
+    return None if oneof is None or oneof.name.startswith("_") else oneof.name
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def _leads(descriptor: Descriptor, path: str) -> bool:
+    """Whether a path of a field mask leads to a field, through messages that are not lists."""
+    here: Descriptor | None = descriptor
+    for name in path.split("."):
+        field = here.fields_by_name.get(name) if here is not None else None
+        if field is None:
+            return False
+        here = None if field.is_repeated else field.message_type
+    return True
+
+
+def _path_of(loc: tuple[int | str, ...], prefix: str) -> str:
+    path = prefix
+    for index, step in enumerate(loc):
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif not (step in _UNIONS and index + 1 < len(loc)) and step != "[key]":
+            path += f".{step}" if path else step
+    return path
+
+
+def _sentence(message: str) -> str:
+    text = message.removeprefix("Value error, ")
+    for python, plain in (("String should", "must"), ("Input should", "must"), ("List should", "must"), ("Dictionary should", "must"), ("Field required", "is required")):
+        text = text.replace(python, plain)
+    return text
+

@@ -1,0 +1,151 @@
+"""Runs the actions of a batch of clicks inside its transaction: what each action is to do, whether it may, and what became of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from server.model.action import ActionKind, ActionOutcome, ActionState, LinkAction, Occasion, RepeatPolicy
+from server.model.click import SeenClick, click_time
+from server.model.crm import Catalog, Person
+from server.model.effects import Effect
+from server.model.ids import person_of
+from server.store.crm_effects import apply
+from server.store.destinations import Destination
+from server.store.sql import Statements
+
+ONCE_OVER_ALL = -1
+"""The ledger's scope of what happens once per recipient over all mailings; else the scope is the mailing's id."""
+
+NO_PERSON = "The recipient is not a registered person"
+UNKNOWN_PERSON = "The CRM does not know this person"
+DO_NOT_TRACK = "The recipient does not want to be tracked"
+DONE_BEFORE = "Already done for this recipient"
+DONE_IN_MAILING = "Already done for this recipient in this mailing"
+
+LedgerKey = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class CountedClick:
+    """A click whose actions are to run."""
+
+    seen: SeenClick
+    destination: Destination
+
+
+@dataclass(slots=True)
+class _Run:
+    click: CountedClick
+    position: int
+    action: LinkAction
+    kind: ActionKind
+    claim: LedgerKey | None
+    outcome: ActionOutcome | None = None
+
+
+class ActionRuns:
+    """The runs of one batch."""
+
+    def __init__(self, statements: Statements, clicks: Sequence[CountedClick], persons: dict[int, Person]) -> None:
+        self._statements = statements
+        self._persons = persons
+        self._runs = [run for click in clicks for run in _runs_of(click)]
+
+    def run(self) -> dict[bytes, list[ActionOutcome]]:
+        """Lets every action that may run happen, and says what became of each, by click."""
+        self._refuse_missing_references()
+        self._claim()
+        apply(self._statements, self._effects())
+        self._statements.each(_INSERT_RUN, [self._row(run) for run in self._runs])
+        outcomes: dict[bytes, list[ActionOutcome]] = {}
+        for run in self._runs:
+            outcomes.setdefault(run.click.seen.id, []).append(_outcome(run))
+        return outcomes
+
+    def _refuse_missing_references(self) -> None:
+        for run in self._runs:
+            person_id = person_of(run.click.seen.recipient)
+            if run.outcome is None and person_id not in self._persons:
+                run.outcome = ActionOutcome(run.action.id, ActionState.skipped, UNKNOWN_PERSON if person_id else NO_PERSON)
+        named = {entry_id for run in self._runs if run.outcome is None for _, _, entry_id in run.kind.references()}
+        select = "SELECT id, catalog FROM crm_entry WHERE id IN"
+        existing = {(row.catalog, row.id) for row in self._statements.matching(select, sorted(named), self._statements.for_share)}
+        for run in self._runs:
+            if run.outcome is None and (reason := _missing(run.kind, existing)):
+                run.outcome = ActionOutcome(run.action.id, ActionState.failed, reason)
+
+    def _claim(self) -> None:
+        """Writes into the ledger what is to happen once; whoever wrote it first does it, here or on another server."""
+        first: dict[LedgerKey, _Run] = {}
+        for run in self._runs:
+            if run.outcome is None and run.claim is not None:
+                first.setdefault(run.claim, run)
+        rows = [(*claim, self._statements.click_id(first[claim].click.seen.id)) for claim in sorted(first)]
+        won = {tuple(row) for row in self._statements.inserted(_CLAIM, rows, _CLAIM_END)}
+        for run in self._runs:
+            if run.outcome is None and run.claim is not None and (run.claim not in won or first[run.claim] is not run):
+                reason = DONE_BEFORE if run.claim[2] == ONCE_OVER_ALL else DONE_IN_MAILING
+                run.outcome = ActionOutcome(run.action.id, ActionState.skipped, reason)
+
+    def _effects(self) -> Iterable[Effect]:
+        for run in self._runs:
+            if run.outcome is None:
+                yield from run.kind.effects(self._occasion(run))
+
+    def _occasion(self, run: _Run) -> Occasion:
+        seen, destination = run.click.seen, run.click.destination
+        person = self._persons[person_of(seen.recipient)]
+        return Occasion(click_text(seen.id), click_time(seen.id), person, destination.link.name, destination.mailing.name)
+
+    def _row(self, run: _Run) -> tuple[object, ...]:
+        outcome = _outcome(run)
+        return (self._statements.click_id(run.click.seen.id), run.position, run.action.id, int(outcome.state), outcome.reason or None)
+
+
+def persons_of(statements: Statements, person_ids: Iterable[int]) -> dict[int, Person]:
+    """Of these persons those that the embedded CRM knows, with what actions need of them."""
+    select = "SELECT id, name, our_contact_id FROM crm_person WHERE id IN"
+    rows = statements.matching(select, sorted(set(person_ids) - {0}), statements.for_share)
+    return {row.id: Person.model_construct(id=row.id, name=row.name, our_contact_id=row.our_contact_id) for row in rows}
+
+
+def _runs_of(click: CountedClick) -> Iterable[_Run]:
+    seen, destination = click.seen, click.destination
+    for position, action in enumerate(destination.link.actions):
+        if seen.do_not_track:
+            removals = action.kind.only_removals()
+            refused = None if removals else ActionOutcome(action.id, ActionState.skipped, DO_NOT_TRACK)
+            yield _Run(click, position, action, removals or action.kind, None, refused)
+        else:
+            yield _Run(click, position, action, action.kind, _claim_of(action, seen.recipient, destination.mailing.id))
+
+
+def _claim_of(action: LinkAction, recipient: int, mailing_id: int) -> LedgerKey | None:
+    match action.policy:
+        case RepeatPolicy.every_click:
+            return None
+        case RepeatPolicy.once_per_recipient:
+            return (action.id, recipient, ONCE_OVER_ALL)
+        case RepeatPolicy.once_per_recipient_and_mailing:
+            return (action.id, recipient, mailing_id)
+
+
+def _missing(kind: ActionKind, existing: set[tuple[str, int]]) -> str:
+    gone = [f"{_WORDS[catalog]} {entry_id}" for _, catalog, entry_id in kind.references() if (catalog.value, entry_id) not in existing]
+    return f"No longer in the CRM: {', '.join(gone[:10])}" if gone else ""
+
+
+def _outcome(run: _Run) -> ActionOutcome:
+    return run.outcome or ActionOutcome(run.action.id, ActionState.done)
+
+
+def click_text(click_id: bytes) -> str:
+    """A click id in its usual spelling."""
+    digits = click_id.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+_WORDS = {catalog: catalog.value.replace("_", " ") for catalog in Catalog}
+
+_CLAIM = "INSERT INTO ledger (action_id, recipient, scope, click_id)"
+_CLAIM_END = "ON CONFLICT DO NOTHING RETURNING action_id, recipient, scope"
+_INSERT_RUN = "INSERT INTO action_run (click_id, position, action_id, state, reason) VALUES (?, ?, ?, ?, ?)"

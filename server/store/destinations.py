@@ -1,0 +1,85 @@
+"""What a click needs to know of its placement, link and mailing. Caches save parsing, never the check: revisions are read in each transaction."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from server.model.click import Answer
+from server.model.link import CustomText, Link, Redirect
+from server.model.mailing import Mailing
+from server.model.urls import location_of, with_analytics
+from server.store.links import as_link, link
+from server.store.mailings import as_mailing, mailing
+from server.store.sql import Statements
+
+MOST_CACHED = 100_000
+"""Placements, links and mailings that are remembered; at the limit all are forgotten and read again."""
+
+_NO_MAILING = Mailing.model_construct(id=0, name="", language="", revision=0, google_analytics=None, test=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a placement leads, as its link and mailing are now."""
+
+    placement_id: int
+    link: Link
+    mailing: Mailing
+    answer: Answer
+
+
+class Destinations:
+    """Where placements lead; remembers what it has read. For one thread."""
+
+    def __init__(self) -> None:
+        self._placements: dict[int, tuple[int, int]] = {}
+        self._links: dict[int, Link] = {}
+        self._mailings: dict[int, Mailing] = {}
+        self._known: dict[int, Destination] = {}
+
+    def of(self, statements: Statements, placement_ids: Iterable[int]) -> Mapping[int, Destination]:
+        """Where these placements lead; one that does not exist is left out. Links and mailings stay as they are until the transaction ends."""
+        if len(self._placements) > MOST_CACHED or len(self._links) > MOST_CACHED:
+            self.forget()
+        wanted = set(placement_ids)
+        unknown = [placement_id for placement_id in wanted if placement_id not in self._placements]
+        for row in statements.matching("SELECT id, link_id, mailing_id FROM placement WHERE id IN", unknown):
+            self._placements[row.id] = (row.link_id, row.mailing_id)
+        places = {placement_id: self._placements[placement_id] for placement_id in wanted if placement_id in self._placements}
+        self._refresh(statements, "link", self._links, {link_id for link_id, _ in places.values()}, link, as_link)
+        self._refresh(statements, "mailing", self._mailings, {mailing_id for _, mailing_id in places.values()} - {0}, mailing, as_mailing)
+        return {placement_id: self._destination(placement_id, *place) for placement_id, place in places.items()}
+
+    def forget(self) -> None:
+        """Reads everything again when it is next asked for."""
+        for cache in (self._placements, self._links, self._mailings, self._known):
+            cache.clear()
+
+    def _refresh(self, statements: Statements, name: str, cache: dict[int, Any], ids: set[int], table: Any, as_model: Any) -> None:
+        suffix = " ORDER BY id" + statements.for_share if statements.for_share else ""
+        found = statements.matching(f"SELECT id, revision FROM {name} WHERE id IN", sorted(ids), suffix)
+        stale = [row.id for row in found if row.id not in cache or cache[row.id].revision != row.revision]
+        for start in range(0, len(stale), 500):
+            for row in statements.connection.execute(select(table).where(table.c.id.in_(stale[start : start + 500]))):
+                cache[row.id] = as_model(row)
+
+    def _destination(self, placement_id: int, link_id: int, mailing_id: int) -> Destination:
+        to_link, in_mailing = self._links[link_id], self._mailings[mailing_id] if mailing_id else _NO_MAILING
+        known = self._known.get(placement_id)
+        if known is None or known.link is not to_link or known.mailing is not in_mailing:
+            known = Destination(placement_id, to_link, in_mailing, answer_of(to_link, in_mailing))
+            self._known[placement_id] = known
+        return known
+
+
+def answer_of(to_link: Link, in_mailing: Mailing) -> Answer:
+    """What a click on this link in this mailing is answered by."""
+    match to_link.response:
+        case Redirect(url=url):
+            if analytics := in_mailing.google_analytics:
+                url = with_analytics(url, analytics.source, analytics.campaign)
+            return Answer(location=location_of(url).decode("ascii"))
+        case CustomText(html=html):
+            return Answer(text=html)

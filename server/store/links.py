@@ -1,0 +1,241 @@
+"""Links in the database: each function is one transaction, and what must be all or nothing is one function."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, insert, or_, select, update
+
+from server.model.action import LinkAction
+from server.model.errors import DomainError, Reason, Violation, etag_mismatch, invalid
+from server.model.link import ClickCounts, CountedLink, Link, Redirect
+from server.model.text import name_key
+from server.store.click_tables import link_count, mailing_count, mailing_link_count, reset_remains
+from server.store.database import Database
+from server.store.folders import folder_exists, folders_below
+from server.store.pages import Key, Page, page_of
+from server.store.requests import RequestId, once
+from server.store.tables import LinkActionRow, LinkRow, table_of
+
+link = table_of(LinkRow)
+_action = table_of(LinkActionRow)
+
+ORDERS = {"name": link.c.name_key, "create_time": link.c.create_time, "update_time": link.c.update_time}
+
+
+class LinkStore:
+    """The links of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, drafts: Sequence[Link], request: RequestId) -> list[CountedLink]:
+        """Makes registered links, all or none, in their order. Raises FOLDER_NOT_FOUND and REQUEST_ID_REUSED."""
+
+        def work(connection: Connection) -> list[CountedLink]:
+            return by_ids(connection, once(connection, request, lambda: [insert_link(connection, draft) for draft in drafts]))
+
+        return self._database.write(work)
+
+    def get(self, ids: Sequence[int]) -> list[CountedLink]:
+        """The links with these ids, in this order. Raises LINK_NOT_FOUND for the first that is missing."""
+        return self._database.read(lambda connection: by_ids(connection, ids))
+
+    def page(
+        self,
+        folder_id: int | None,
+        include_subfolders: bool,
+        creator: int | None,
+        query: str,
+        show_deleted: bool,
+        order_by: str,
+        descending: bool,
+        after: Key | None,
+        size: int,
+    ) -> Page[CountedLink]:
+        """Registered links that pass every filter. Raises FOLDER_NOT_FOUND."""
+
+        def work(connection: Connection) -> Page[CountedLink]:
+            statement = _counted().where(link.c.mailing_id == 0)
+            if folder_id is not None:
+                folder_exists(connection, folder_id)
+                if not include_subfolders:
+                    statement = statement.where(link.c.folder_id == folder_id)
+                elif folder_id:
+                    statement = statement.where(link.c.folder_id.in_(folders_below(folder_id)))
+            if creator is not None:
+                statement = statement.where(link.c.creator == creator)
+            if query:
+                statement = statement.where(link.c.search_key.contains(name_key(query), autoescape=True))
+            if not show_deleted:
+                statement = statement.where(link.c.delete_time.is_(None))
+            rows, next_key = page_of(connection, statement, (ORDERS[order_by], link.c.id), after, size, descending)
+            return Page([_link(row) for row in rows], next_key)
+
+        return self._database.read(work)
+
+    def change(self, link_id: int, etag: str, change: Callable[[Link], Link], user: int, now: datetime) -> CountedLink:
+        """Replaces a link by what `change` makes of it. Raises LINK_NOT_FOUND, ETAG_MISMATCH, and what `change` raises."""
+
+        def work(connection: Connection) -> CountedLink:
+            current = locked(connection, link_id, etag)
+            wanted = change(current)
+            wanted.actions = number_actions(connection, link_id, current.actions, wanted.actions)
+            if columns(wanted) != columns(current):
+                stamp = {"updater": user, "update_time": now, "revision": current.revision + 1}
+                connection.execute(update(link).where(link.c.id == link_id).values(**columns(wanted) | stamp))
+            return by_ids(connection, [link_id])[0]
+
+        return self._database.write(work)
+
+    def move(self, ids: Sequence[int], folder_id: int, user: int, now: datetime) -> int:
+        """Moves registered links to a folder, all or none; how many have moved. Raises FOLDER_NOT_FOUND, LINK_NOT_FOUND, LINK_IS_LOCAL."""
+
+        def work(connection: Connection) -> int:
+            folder_exists(connection, folder_id)
+            for found in by_ids(connection, ids):
+                refuse_local(found, "has no folder")
+            stamp = {"folder_id": folder_id, "updater": user, "update_time": now, "revision": link.c.revision + 1}
+            moved = connection.execute(update(link).where(link.c.id.in_(ids), link.c.folder_id != folder_id).values(**stamp))
+            return moved.rowcount
+
+        return self._database.write(work)
+
+    def set_deleted(self, link_id: int, etag: str, deleted: bool, user: int, now: datetime) -> CountedLink:
+        """Hides a link or shows it again; nothing changes where it is so already. Raises LINK_NOT_FOUND, LINK_IS_LOCAL, ETAG_MISMATCH."""
+
+        def work(connection: Connection) -> CountedLink:
+            current = locked(connection, link_id, etag)
+            if deleted:
+                refuse_local(current, "is not deleted alone")
+            if (current.delete_time is not None) != deleted:
+                stamp = {"delete_time": now if deleted else None, "updater": user, "update_time": now, "revision": current.revision + 1}
+                connection.execute(update(link).where(link.c.id == link_id).values(**stamp))
+            return by_ids(connection, [link_id])[0]
+
+        return self._database.write(work)
+
+    def reset(self, link_id: int, etag: str, request: RequestId, now: datetime) -> CountedLink:
+        """Raises the link's generation, so that its figures read 0 at once; ResetStore removes what remains. Raises LINK_NOT_FOUND, ETAG_MISMATCH."""
+
+        def work(connection: Connection) -> CountedLink:
+            def make() -> list[int]:
+                current = locked(connection, link_id, etag)
+                generation = current.generation + 1
+                stamp = {"generation": generation, "last_reset_time": now, "revision": current.revision + 1}
+                connection.execute(update(link).where(link.c.id == link_id).values(**stamp))
+                _forget_counts(connection, link_id)
+                connection.execute(reset_remains.delete().where(reset_remains.c.link_id == link_id))
+                connection.execute(insert(reset_remains).values(link_id=link_id, generation=generation))
+                return [link_id]
+
+            return by_ids(connection, once(connection, request, make))[0]
+
+        return self._database.write(work)
+
+
+def insert_link(connection: Connection, draft: Link) -> int:
+    """Inserts one link and gives its actions their ids; its own id. Raises FOLDER_NOT_FOUND."""
+    folder_exists(connection, draft.folder_id)
+    values = columns(draft) | {"actions": []}
+    stamp = {"folder_id": draft.folder_id, "mailing_id": draft.mailing_id, "creator": draft.creator, "create_time": draft.create_time}
+    stamp |= {"updater": draft.updater, "update_time": draft.update_time, "revision": 1, "generation": 0}
+    link_id: int = connection.execute(insert(link).values(**values | stamp).returning(link.c.id)).scalar_one()
+    if draft.actions:
+        numbered = number_actions(connection, link_id, (), [action.model_copy(update={"id": 0}) for action in draft.actions])
+        connection.execute(update(link).where(link.c.id == link_id).values(actions=numbered))
+    return link_id
+
+
+def by_ids(connection: Connection, ids: Sequence[int]) -> list[CountedLink]:
+    """The links with these ids, in this order. Raises LINK_NOT_FOUND for the first that is missing."""
+    found = {row.id: _link(row) for row in connection.execute(_counted().where(link.c.id.in_(set(ids))))}
+    for link_id in ids:
+        if link_id not in found:
+            raise DomainError(Reason.link_not_found, f"there is no link {link_id}", id=link_id)
+    return [found[link_id] for link_id in ids]
+
+
+def locked(connection: Connection, link_id: int, etag: str) -> Link:
+    """The link as it is until the transaction ends. Raises LINK_NOT_FOUND and ETAG_MISMATCH."""
+    row = connection.execute(select(link).where(link.c.id == link_id).with_for_update()).first()
+    if row is None:
+        raise DomainError(Reason.link_not_found, f"there is no link {link_id}", id=link_id)
+    current = as_link(row)
+    if etag and etag != current.etag:
+        raise etag_mismatch("link", link_id, current.etag)
+    return current
+
+
+def refuse_local(found: Link, why: str) -> None:
+    """Raises LINK_IS_LOCAL for a link that belongs to one mailing."""
+    if found.mailing_id:
+        raise DomainError(Reason.link_is_local, f"link {found.id} is local to mailing {found.mailing_id} and {why}", id=found.id)
+
+
+def number_actions(connection: Connection, link_id: int, before: Sequence[LinkAction], wanted: Sequence[LinkAction]) -> list[LinkAction]:
+    """The actions with an id each: one sent back is kept, 0 gets a new one. Raises INVALID_FIELD for an id that is not this link's or of another kind."""
+    known = {action.id: action.kind.tag for action in before}
+    problems: list[Violation] = []
+    seen: set[int] = set()
+    for index, action in enumerate(wanted):
+        path = f"link.actions[{index}].id"
+        if not action.id:
+            continue
+        if action.id not in known:
+            problems.append(Violation(path, f"this link has no action {action.id}; leave the id out for a new one"))
+        elif known[action.id] != action.kind.tag:
+            problems.append(Violation(path, f"action {action.id} is of kind {known[action.id]}, not {action.kind.tag}"))
+        elif action.id in seen:
+            problems.append(Violation(path, f"action {action.id} stands here twice"))
+        seen.add(action.id)
+    if problems:
+        raise invalid(*problems)
+    return [action if action.id else action.model_copy(update={"id": _new_action(connection, link_id, action)}) for action in wanted]
+
+
+def _new_action(connection: Connection, link_id: int, action: LinkAction) -> int:
+    statement = insert(_action).values(link_id=link_id, tag=action.kind.tag).returning(_action.c.id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def columns(wanted: Link) -> dict[str, Any]:
+    """What a caller may change of a link, as columns."""
+    url = wanted.response.url if isinstance(wanted.response, Redirect) else ""
+    return {
+        "name": wanted.name,
+        "name_key": name_key(wanted.name),
+        "search_key": name_key(f"{wanted.name}\n{url}"),
+        "response": wanted.response,
+        "actions": wanted.actions,
+    }
+
+
+def as_link(row: Any) -> Link:
+    """A row of the table as a plain link."""
+    return Link.model_construct(**{name: getattr(row, name) for name in Link.model_fields})
+
+
+def _link(row: Any) -> CountedLink:
+    counts = ClickCounts(clicks=row.clicks, clickers=row.clickers, suspected=row.suspected)
+    return CountedLink.model_construct(**{name: getattr(row, name) for name in Link.model_fields}, counts=counts)
+
+
+def _counted() -> Select[Any]:
+    figures = (func.coalesce(link_count.c[name], 0).label(name) for name in ("clicks", "clickers", "suspected"))
+    return select(link, *figures).join_from(link, link_count, link_count.c.link_id == link.c.id, isouter=True)
+
+
+def _forget_counts(connection: Connection, link_id: int) -> None:
+    """Sets the figures of a link to 0, and takes its clicks out of the mailings'. Their clickers fall as its rows go."""
+    connection.execute(update(link_count).where(link_count.c.link_id == link_id).values(clicks=0, clickers=0, suspected=0))
+    in_mailing = mailing_link_count
+    mine = (in_mailing.c.link_id == link_id, in_mailing.c.mailing_id == mailing_count.c.mailing_id)
+    fallen = {
+        name: mailing_count.c[name] - func.coalesce(select(in_mailing.c[name]).where(*mine).scalar_subquery(), 0)
+        for name in ("clicks", "suspected")
+    }
+    affected = select(in_mailing.c.mailing_id).where(in_mailing.c.link_id == link_id, or_(in_mailing.c.clicks > 0, in_mailing.c.suspected > 0))
+    connection.execute(update(mailing_count).where(mailing_count.c.mailing_id.in_(affected)).values(**fallen))
+    zero = {"clicks": 0, "clickers": 0, "suspected": 0, "first_time": None, "last_time": None}
+    connection.execute(update(in_mailing).where(in_mailing.c.link_id == link_id).values(**zero))

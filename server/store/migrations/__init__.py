@@ -1,0 +1,1 @@
+"""The database's changes, oldest first; each is applied once, in a transaction."""

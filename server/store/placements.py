@@ -1,0 +1,74 @@
+"""Placements and addresses in the database: what URLs are minted from."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from server.model.crm import address_key
+from server.model.errors import DomainError, Reason
+from server.model.mailing import MessagePart, Placement, PlacementKind
+from server.store.database import Database
+from server.store.links import by_ids, refuse_local
+from server.store.sql import Statements
+from server.store.tables import PlacementRow, table_of
+
+placement = table_of(PlacementRow)
+
+
+class PlacementStore:
+    """The placements and addresses of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def outside(self, link_ids: Sequence[int]) -> list[Placement]:
+        """The placements of registered links outside any mailing, made where there is none. Raises LINK_NOT_FOUND, LINK_DELETED, LINK_IS_LOCAL."""
+
+        def work(connection: Connection) -> list[Placement]:
+            for found in by_ids(connection, link_ids):
+                refuse_local(found, "has no URLs outside it")
+                if found.delete_time is not None:
+                    raise DomainError(Reason.link_deleted, f"link {found.id} is deleted; undelete it first", id=found.id)
+            uses = [Placement(mailing_id=0, link_id=link_id, part=MessagePart.outside) for link_id in dict.fromkeys(link_ids)]
+            insert_placements(connection, uses)
+            return sorted(of_mailing(connection, 0, link_ids), key=lambda found: found.id)
+
+        return self._database.write(work)
+
+    def of(self, mailing_id: int) -> list[Placement]:
+        """The placements of a mailing, by id."""
+        return self._database.read(lambda connection: of_mailing(connection, mailing_id))
+
+    def addresses(self, emails: Sequence[str]) -> dict[str, int]:
+        """The address ids of these e-mail addresses, made where there is none; addresses that DOMAIN calls one have one id."""
+        keys = {email: address_key(email) for email in emails}
+
+        def work(connection: Connection) -> dict[str, int]:
+            statements = Statements(connection)
+            wanted = sorted({key: email for email, key in keys.items()}.items())
+            found = {row.key: row.id for row in statements.matching("SELECT id, key FROM address WHERE key IN", [key for key, _ in wanted])}
+            missing = [row for row in wanted if row[0] not in found]
+            statements.each("INSERT INTO address (key, address) VALUES (?, ?) ON CONFLICT DO NOTHING", missing)
+            select_again = statements.matching("SELECT id, key FROM address WHERE key IN", [key for key, _ in missing])
+            found |= {row.key: row.id for row in select_again}
+            return {email: found[key] for email, key in keys.items()}
+
+        return self._database.write(work) if keys else {}
+
+
+def insert_placements(connection: Connection, uses: Sequence[Placement]) -> None:
+    """Makes those of the placements that do not exist; the same use is the same placement."""
+    if uses:
+        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        rows = [use.model_dump(exclude={"id"}) | {"kind": int(use.kind), "part": int(use.part)} for use in uses]
+        connection.execute(insert(placement).on_conflict_do_nothing(), rows)
+
+
+def of_mailing(connection: Connection, mailing_id: int, link_ids: Sequence[int] | None = None) -> list[Placement]:
+    """The placements of a mailing, by id; only those of some links where these are given."""
+    statement = select(placement).where(placement.c.mailing_id == mailing_id).order_by(placement.c.id)
+    if link_ids is not None:
+        statement = statement.where(placement.c.link_id.in_(link_ids))
+    rows = connection.execute(statement)
+    return [Placement.model_construct(**dict(row._mapping) | {"kind": PlacementKind(row.kind), "part": MessagePart(row.part)}) for row in rows]

@@ -1,0 +1,151 @@
+"""The tables of folders, links, mailings and what belongs to them. A resource's table subclasses its model; the others are rows that only the store sees."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import JSON, Column, Index, LargeBinary, SmallInteger, String, Table, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+import server.actions  # noqa: F401  (joins the kinds of action to one union, before a table of links is made)
+from server.model.action import LinkAction
+from server.model.folder import Folder
+from server.model.link import Link, Response
+from server.model.mailing import GoogleAnalytics, Mailing, Placement
+from server.store.types import BIG_ID, AsJson, ClickId, UtcMicroseconds
+
+NEVER_REUSED = {"sqlite_autoincrement": True}
+"""SQLite would give a deleted row's id to the next one, and an old token to someone else."""
+
+
+def given_id() -> Any:
+    return Field(default=None, sa_column=Column(BIG_ID, primary_key=True, autoincrement=True))
+
+
+def key_id() -> Any:
+    return Field(sa_column=Column(BIG_ID, primary_key=True, autoincrement=False))
+
+
+def number(**options: Any) -> Any:
+    return Field(default=0, sa_column=Column(BIG_ID, nullable=False, **options))
+
+
+def small() -> Any:
+    return Field(default=1, sa_column=Column(SmallInteger, nullable=False))
+
+
+def time(nullable: bool = False) -> Any:
+    return Field(default=None, sa_column=Column(UtcMicroseconds, nullable=nullable))
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The table of a row class, for statements of SQLAlchemy Core."""
+    table: Table = model.__table__  # type: ignore[attr-defined]
+    return table
+
+
+class FolderRow(Folder, table=True):
+    __tablename__ = "folder"
+    __table_args__ = (UniqueConstraint("parent_id", "name_key", name="folder_sibling_name"), NEVER_REUSED)
+    id: int = given_id()
+    parent_id: int = number()
+    name_key: str = Field(sa_column=Column(Text, nullable=False))
+    create_time: datetime | None = time()
+    update_time: datetime | None = time()
+
+
+class LinkRow(Link, table=True):
+    __tablename__ = "link"
+    __table_args__ = (Index("link_folder", "folder_id"), Index("link_mailing", "mailing_id", "id"), NEVER_REUSED)
+    id: int = given_id()
+    folder_id: int = number()
+    response: Response = Field(sa_column=Column(AsJson(TypeAdapter(Link.model_fields["response"].rebuild_annotation())), nullable=False))
+    actions: list[LinkAction] = Field(sa_column=Column(AsJson(TypeAdapter(list[LinkAction])), nullable=False))
+    mailing_id: int = number()
+    creator: int = number()
+    updater: int = number()
+    create_time: datetime | None = time()
+    update_time: datetime | None = time()
+    last_reset_time: datetime | None = time(nullable=True)
+    delete_time: datetime | None = time(nullable=True)
+    name_key: str = Field(sa_column=Column(Text, nullable=False))
+    search_key: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class LinkActionRow(SQLModel, table=True):
+    """Which action ids were given, to which link and for which kind; what an action does stands in its link."""
+
+    __tablename__ = "link_action"
+    __table_args__ = (NEVER_REUSED,)
+    id: int = given_id()
+    link_id: int = number(index=True)
+    tag: str = Field(sa_column=Column(String(32), nullable=False))
+
+
+class MailingRow(Mailing, table=True):
+    __tablename__ = "mailing"
+    __table_args__ = (NEVER_REUSED,)
+    id: int = given_id()
+    send_time: datetime | None = time(nullable=True)
+    google_analytics: GoogleAnalytics | None = Field(sa_column=Column(AsJson(TypeAdapter(GoogleAnalytics)), nullable=True))
+    mailing_type_id: int = number()
+    delivered_count: int = number()
+    creator: int = number()
+    create_time: datetime | None = time()
+    update_time: datetime | None = time()
+    delete_time: datetime | None = time(nullable=True)
+    name_key: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class MessageRow(SQLModel, table=True):
+    """The message of a mailing as it came, and where its placements stand: [start, end, placement id] for each part."""
+
+    __tablename__ = "message"
+    mailing_id: int = key_id()
+    charset: str = Field(sa_column=Column(String(32), nullable=False))
+    html: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    text: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    slots: Any = Field(sa_column=Column(JSON, nullable=False))
+
+
+class PlacementRow(Placement, table=True):
+    __tablename__ = "placement"
+    __table_args__ = (
+        UniqueConstraint("mailing_id", "link_id", "kind", "part", "ordinal", name="placement_use"),
+        Index("placement_link", "link_id"),
+        NEVER_REUSED,
+    )
+    id: int = given_id()
+    mailing_id: int = number()
+    link_id: int = number()
+    kind: int = small()
+    part: int = small()
+    url: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class AddressRow(SQLModel, table=True):
+    """A recipient known only by e-mail: one row per distinct address."""
+
+    __tablename__ = "address"
+    __table_args__ = (UniqueConstraint("key", name="address_key"), NEVER_REUSED)
+    id: int = given_id()
+    key: str = Field(sa_column=Column(Text, nullable=False))
+    address: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class RequestRow(SQLModel, table=True):
+    """A request_id that was used: what it was for, and what it made."""
+
+    __tablename__ = "request"
+    id: str = Field(sa_column=Column(String(36), primary_key=True))
+    digest: bytes = Field(sa_column=Column(LargeBinary(16), nullable=False))
+    resource_ids: Any = Field(sa_column=Column(JSON, nullable=False))
+    create_time: datetime = time()
+
+
+class SigningKeyRow(SQLModel, table=True):
+    """The fingerprint of a key that tokens may be signed with: a server whose key file lacks one refuses to start."""
+
+    __tablename__ = "signing_key"
+    id: str = Field(sa_column=Column(String(1), primary_key=True))
+    fingerprint: str = Field(sa_column=Column(String(64), nullable=False))

