@@ -8,30 +8,56 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
 import uvloop
-from trackedlinks.v1 import click_service_pb2_grpc, link_service_pb2_grpc, mailing_service_pb2_grpc
+from trackedlinks.v1 import (
+    click_service_pb2_grpc,
+    crm_service_pb2_grpc,
+    embedded_crm_service_pb2_grpc,
+    folder_service_pb2_grpc,
+    link_service_pb2_grpc,
+    mailing_service_pb2_grpc,
+)
 
 from redirect.token import Minter, Verifier
+from server.clickers import Clickers
 from server.clicks.group_commit import GroupCommit
 from server.clicks.way import ClickWay
+from server.crm_admin import EmbeddedCrm
+from server.folders import Folders
 from server.keyring import open_keys
 from server.links import Links
+from server.mailings import Mailings
 from server.model.errors import DomainError
+from server.rendering import Rendering
 from server.rpc.click_servicer import ClickServicer
+from server.rpc.crm_servicer import CrmServicer
+from server.rpc.embedded_crm_servicer import EmbeddedCrmServicer
+from server.rpc.folder_servicer import FolderServicer
 from server.rpc.link_servicer import LinkServicer
 from server.rpc.lists import PageTokens
 from server.rpc.mailing_servicer import MailingServicer
-from server.rpc.serving import Serving
+from server.rpc.serving import Service, Serving
 from server.settings import Settings
+from server.store.clickers import ClickerStore
 from server.store.crm import CrmStore
+from server.store.crm_activities import ActivityStore
+from server.store.crm_entries import EntryStore
 from server.store.database import Database
+from server.store.folders import FolderStore
 from server.store.keys import KeyStore
 from server.store.links import LinkStore
+from server.store.mailings import MailingStore
+from server.store.messages import MessageStore
 from server.store.migrate import WrongVersion, check, migrate
 from server.store.placements import PlacementStore
+from server.store.recipients import RecipientStore
+from server.store.resets import ResetStore
+from server.sweeping import Sweeping
+from server.tracking import Tracking
 from server.urls import Minting
 
 log = structlog.get_logger()
@@ -42,19 +68,37 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class House:
+    """The server's rooms, put together."""
+
+    serving: Serving
+    sweeping: Sweeping
+
+    async def start(self) -> None:
+        """Begins to serve."""
+        await self.serving.start()
+        self.sweeping.start()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Takes no new calls, lets those under way finish for so long, and ends."""
+        await self.serving.stop(drain_seconds)
+        await self.sweeping.stop()
+
+
 async def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT. Raises SystemExit, saying what to do, when it cannot start."""
     database = open_database(settings)
     try:
-        serving = wire(settings, database)
+        house = wire(settings, database)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serving.start()
-        log.info("serving", address=f"{settings.listen.rpartition(':')[0]}:{serving.port}", database=database.dialect)
+        await house.start()
+        log.info("serving", address=f"{settings.listen.rpartition(':')[0]}:{house.serving.port}", database=database.dialect)
         await stop.wait()
         log.info("stopping")
-        await serving.stop(settings.drain_seconds)
+        await house.stop(settings.drain_seconds)
     finally:
         database.close()
     log.info("stopped")
@@ -77,22 +121,37 @@ def open_database(settings: Settings) -> Database:
     return database
 
 
-def wire(settings: Settings, database: Database) -> Serving:
+def wire(settings: Settings, database: Database) -> House:
     """Every room of the server, put together. Raises SystemExit, saying what to do, when it cannot listen or has no keys."""
     assert settings.key_file is not None
     keys = open_keys(settings.key_file, KeyStore(database))
-    verifier, minter, tokens = Verifier(keys), Minter(keys), PageTokens(keys.derived("page tokens"))
+    tokens = PageTokens(keys.derived("page tokens"))
     crm = CrmStore(database)
-    links = Links(LinkStore(database), crm, now)
-    way = ClickWay(verifier, GroupCommit(database, settings.most_waiting_clicks), now)
-    minting = Minting(minter, PlacementStore(database), settings.public_url)
-    services = [
-        (link_service_pb2_grpc.add_LinkServiceServicer_to_server, LinkServicer(links, tokens), "trackedlinks.v1.LinkService"),
-        (click_service_pb2_grpc.add_ClickServiceServicer_to_server, ClickServicer(way), "trackedlinks.v1.ClickService"),
-        (mailing_service_pb2_grpc.add_MailingServiceServicer_to_server, MailingServicer(minting), "trackedlinks.v1.MailingService"),
+    embedded_crm = EmbeddedCrm(crm, EntryStore(database), ActivityStore(database))
+    mailings, messages = MailingStore(database), MessageStore(database)
+    minting = Minting(Minter(keys), PlacementStore(database), mailings, messages, settings.public_url)
+
+    way = ClickWay(Verifier(keys), GroupCommit(database, settings.most_waiting_clicks), now)
+    click_servicer = ClickServicer(way, Clickers(ClickerStore(database), RecipientStore(database)), tokens)
+    folder_servicer = FolderServicer(Folders(FolderStore(database), now), tokens)
+    link_servicer = LinkServicer(Links(LinkStore(database), crm, now), tokens)
+    mailing_servicer = MailingServicer(
+        Mailings(mailings, crm, now), Tracking(mailings, messages, now), Rendering(mailings, messages, minting), minting, tokens
+    )
+    services: list[Service] = [
+        (click_service_pb2_grpc.add_ClickServiceServicer_to_server, click_servicer, "trackedlinks.v1.ClickService"),
+        (crm_service_pb2_grpc.add_CrmServiceServicer_to_server, CrmServicer(embedded_crm), "trackedlinks.v1.CrmService"),
+        (
+            embedded_crm_service_pb2_grpc.add_EmbeddedCrmServiceServicer_to_server,
+            EmbeddedCrmServicer(embedded_crm, tokens),
+            "trackedlinks.v1.EmbeddedCrmService",
+        ),
+        (folder_service_pb2_grpc.add_FolderServiceServicer_to_server, folder_servicer, "trackedlinks.v1.FolderService"),
+        (link_service_pb2_grpc.add_LinkServiceServicer_to_server, link_servicer, "trackedlinks.v1.LinkService"),
+        (mailing_service_pb2_grpc.add_MailingServiceServicer_to_server, mailing_servicer, "trackedlinks.v1.MailingService"),
     ]
     try:
-        return Serving(settings.listen, services)
+        return House(Serving(settings.listen, services), Sweeping(ResetStore(database)))
     except RuntimeError as error:
         raise SystemExit(f"cannot listen on {settings.listen}: is another server running there? (TRACKEDLINKS_LISTEN sets another address)") from error
 

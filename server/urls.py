@@ -4,26 +4,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redirect.token import DO_NOT_TRACK, TEST, Minter
+from server.model.errors import DomainError, Reason
 from server.model.ids import NOBODY, address_recipient, person_recipient
-from server.model.mailing import Mailing, Placement, Recipient
+from server.model.mailing import Mailing, Recipient
+from server.store.mailings import MailingStore
+from server.store.messages import MessageStore
 from server.store.placements import PlacementStore
 
 
 class Minting:
-    """Makes mints, each for one set of placements."""
+    """Makes mints, each for one set of placements. Every method blocks."""
 
-    def __init__(self, minter: Minter, store: PlacementStore, public_url: str) -> None:
+    def __init__(self, minter: Minter, placements: PlacementStore, mailings: MailingStore, messages: MessageStore, public_url: str) -> None:
         self._minter = minter
-        self._store = store
+        self._placements = placements
+        self._mailings = mailings
+        self._messages = messages
         self._public_url = public_url
 
     def outside(self, link_ids: Sequence[int]) -> "Mint":
-        """A mint for registered links outside any mailing. Blocks. Raises LINK_NOT_FOUND, LINK_DELETED, LINK_IS_LOCAL."""
-        return Mint(self._public_url, self._store.outside(link_ids), False, self._minter, self._store)
+        """A mint for registered links outside any mailing. Raises LINK_NOT_FOUND, LINK_DELETED, LINK_IS_LOCAL."""
+        placements = [placement.id for placement in self._placements.outside(link_ids)]
+        return Mint(self._public_url, placements, False, self._minter, self._placements)
+
+    def inside(self, mailing_id: int) -> "Mint":
+        """A mint for a mailing's message as it was tracked last. Raises MAILING_NOT_FOUND, MAILING_DELETED, MESSAGE_MISSING."""
+        mailing = self._mailings.get(mailing_id)
+        if mailing.delete_time is not None:
+            raise DomainError(Reason.mailing_deleted, f"mailing {mailing_id} is deleted", id=mailing_id)
+        return self.of(mailing)
 
     def of(self, mailing: Mailing) -> "Mint":
-        """A mint for the placements of a mailing. Blocks."""
-        return Mint(mailing.public_url or self._public_url, self._store.of(mailing.id), mailing.test, self._minter, self._store)
+        """The same for a mailing that is known already. Raises MESSAGE_MISSING."""
+        placements = sorted({placement_id for *_, placement_id in self._messages.get(mailing.id).slots})
+        return Mint(mailing.public_url or self._public_url, placements, mailing.test, self._minter, self._placements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +45,15 @@ class Mint:
     """Mints the URLs of one set of placements; `test` makes every one of them a test."""
 
     public_url: str
-    placements: Sequence[Placement]
+    placement_ids: Sequence[int]
     test: bool
     minter: Minter
     store: PlacementStore
 
     def urls(self, recipients: Sequence[Recipient]) -> list[dict[int, str]]:
         """Each recipient's URLs by placement id, in the order of the recipients. Blocks: addresses get a row each, once."""
-        emails = {recipient.email for recipient in recipients if recipient.email}
-        addresses = self.store.addresses(sorted(emails))
-        prefixes = [(placement.id, self.minter.prefix(placement.id)) for placement in self.placements]
+        addresses = self.store.addresses(list(dict.fromkeys(recipient.email for recipient in recipients if recipient.email)))
+        prefixes = [(placement_id, self.minter.prefix(placement_id)) for placement_id in self.placement_ids]
         start = f"{self.public_url}/"
         minted = []
         for recipient in recipients:

@@ -10,6 +10,7 @@ from server.main import open_database, wire
 from server.settings import Settings
 from server.store.database import Database
 from server.store.migrate import migrate
+from tests.support.house import House
 from tests.support.postgres import Postgres
 from tests.support.stubs import Stubs
 
@@ -74,10 +75,21 @@ async def stubs(database_url: str, tmp_path: Path, anyio_backend: str) -> AsyncI
     """A real server in this process, on each kind of database, and stubs for it."""
     settings = Settings(listen="127.0.0.1:0", directory=tmp_path, database_url=database_url)
     opened = open_database(settings)
-    serving = wire(settings, opened)
-    await serving.start()
-    client = Stubs(f"127.0.0.1:{serving.port}")
+    house = wire(settings, opened)
+    await house.start()
+    client = Stubs(f"127.0.0.1:{house.serving.port}")
     yield client
     await client.channel.close()
-    await serving.stop(1)
+    await house.stop(1)
     opened.close()
+
+
+@pytest.fixture
+def house(database_url: str, tmp_path: Path) -> Iterator[House]:
+    """A real server and a real front door, each a process of its own, on each kind of database."""
+    opened = House(tmp_path / "var", database_url)
+    try:
+        opened.start()
+        yield opened
+    finally:
+        opened.stop()

@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 
 from server.model.crm import EmailAddress
 from server.model.ids import MAX_PERSON_ID, OptionalId
-from server.model.link import ClickCounts
+from server.model.link import ClickCounts, CountedLink
 from server.model.text import LanguageTag, Name, ShortLine
 from server.model.urls import problem_of
 
@@ -52,11 +52,9 @@ class Mailing(SQLModel):
     delete_time: datetime | None = None
     revision: int = 1
 
-    @model_validator(mode="after")
-    def _analytics_track_all(self) -> "Mailing":
-        if self.google_analytics is not None:
-            self.track_all_links = True
-        return self
+    def settled(self) -> "Mailing":
+        """The same mailing with what one setting implies for another: Google Analytics switched on means that all links are tracked."""
+        return self.model_copy(update={"track_all_links": self.track_all_links or self.google_analytics is not None})
 
     @property
     def etag(self) -> str:
@@ -100,6 +98,16 @@ class Placement(SQLModel):
     part: MessagePart
     ordinal: int = 0
     url: str = ""
+
+
+class MailingLink(SQLModel):
+    """A link as it stands in one mailing, with its figures there."""
+
+    link: CountedLink
+    counts: ClickCounts
+    first_click_time: datetime | None
+    last_click_time: datetime | None
+    placements: list[Placement]
 
 
 class LeftAloneReason(StrEnum):

@@ -1,14 +1,44 @@
 """Checks of the arguments of a call that no model has: ids, counts, searches."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar, cast
 
+from server.model.click import Verdict
 from server.model.errors import DomainError, Reason, Violation, invalid
 
 A = TypeVar("A")
+P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST_QUERY = 255
+
+
+class AllAtOnce:
+    """Makes several checks of one request: at the end of the `with` INVALID_FIELD is raised with the violations of all of them.
+
+    What a failed check would have given is not there, so nothing may be done with it before the end.
+    """
+
+    def __init__(self) -> None:
+        self._violations: list[Violation] = []
+
+    def __call__(self, check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the check gives. Raises what it raises, but for INVALID_FIELD."""
+        try:
+            return check(*args, **kwargs)
+        except DomainError as error:
+            if error.reason is not Reason.invalid_field:
+                raise
+            self._violations += error.violations
+            return cast(T, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            _refuse(self._violations)
 
 
 def positive(**ids: int) -> None:
@@ -46,19 +76,34 @@ def mine(user: int) -> int:
     return user
 
 
+def mint_subject(mailing_id: int, link_ids: Sequence[int]) -> None:
+    """Raises INVALID_FIELD unless there is a mailing and no links, or 1 to 100 links and mailing 0."""
+    not_negative(mailing_id=mailing_id)
+    if not mailing_id:
+        ids("link_ids", link_ids, 100)
+    elif link_ids:
+        raise invalid(Violation("link_ids", "must be empty with a mailing, whose placements are used"))
+
+
+def link_or_mailing(link_id: int, mailing_id: int) -> None:
+    """Raises INVALID_FIELD unless at least one of them is given; 0 = any."""
+    not_negative(link_id=link_id, mailing_id=mailing_id)
+    if not (link_id or mailing_id):
+        raise invalid(Violation("link_id", "link_id or mailing_id must be given"))
+
+
+def known_verdict(number: int) -> Verdict | None:
+    """The verdict asked for; None for any. Raises INVALID_FIELD for a number that is none."""
+    try:
+        return Verdict(number) if number else None
+    except ValueError:
+        raise invalid(Violation("verdict", f"must be a verdict of the contract, not {number}")) from None
+
+
 def all_of(check: Callable[[A, str], T], values: Iterable[A], paths: Sequence[str]) -> list[T]:
     """The checked values. Raises INVALID_FIELD with the violations of all of them, not of the first one only."""
-    checked: list[T] = []
-    violations: list[Violation] = []
-    for value, path in zip(values, paths, strict=True):
-        try:
-            checked.append(check(value, path))
-        except DomainError as error:
-            if error.reason is not Reason.invalid_field:
-                raise
-            violations += error.violations
-    _refuse(violations)
-    return checked
+    with AllAtOnce() as each:
+        return [each(check, value, path) for value, path in zip(values, paths, strict=True)]
 
 
 def _refuse(violations: Iterable[Violation]) -> None:

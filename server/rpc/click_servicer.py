@@ -1,17 +1,23 @@
 """ClickService over gRPC: message in, use case, message out."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeVar
 
-from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, error_pb2
+from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, error_pb2, mailing_pb2
 
+from server.clickers import Clickers
 from server.clicks.answer import Answered
 from server.clicks.way import ClickDraft, ClickWay
 from server.model.click import Click, Evidence
 from server.model.errors import DomainError
+from server.model.mailing import Recipient
 from server.rpc import checks, wire
+from server.rpc.calls import run
 from server.rpc.errors import RETRYABLE
+from server.rpc.lists import PageTokens
+
+R = TypeVar("R", click_pb2.Click, click_pb2.Clicker)
 
 MOST_CLICKS = 1000
 MOST_UNCOMMITTED = 8
@@ -21,14 +27,17 @@ MOST_UNCOMMITTED = 8
 class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
     """Serves the way of a click and the questions about clicks."""
 
-    def __init__(self, way: ClickWay) -> None:
+    def __init__(self, way: ClickWay, clickers: Clickers, tokens: PageTokens) -> None:
         self._way = way
+        self._clickers = clickers
+        self._tokens = tokens
 
     async def RecordClick(self, request: click_service_pb2.RecordClickRequest, context: Any) -> click_service_pb2.RecordClickResponse:
         (answer,) = await self._way.record([_draft(request)])
         if isinstance(answer, DomainError):
             raise answer
-        response = click_service_pb2.RecordClickResponse(click=_click(answer.click), duplicate=answer.duplicate)
+        recipients = await run(self._clickers.recipients, [answer.click.recipient])
+        response = click_service_pb2.RecordClickResponse(click=_click(answer.click, recipients), duplicate=answer.duplicate)
         if answer.page is not None:
             response.page.CopyFrom(_page(answer))
         else:
@@ -56,6 +65,23 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
         finally:
             reader.cancel()
 
+    async def ListClickers(self, request: click_service_pb2.ListClickersRequest, context: Any) -> click_service_pb2.ListClickersResponse:
+        checks.link_or_mailing(request.link_id, request.mailing_id)
+        size, after = self._tokens.page_size(request), self._tokens.after(request)
+        page = await run(self._clickers.clickers, request.link_id, request.mailing_id, after, size)
+        recipients = await run(self._clickers.recipients, [clicker.recipient for clicker in page.items])
+        clickers = [_with_recipient(wire.to_message(clicker, click_pb2.Clicker), clicker.recipient, recipients) for clicker in page.items]
+        return click_service_pb2.ListClickersResponse(clickers=clickers, next_page_token=self._tokens.token(request, page.next_key))
+
+    async def ListClicks(self, request: click_service_pb2.ListClicksRequest, context: Any) -> click_service_pb2.ListClicksResponse:
+        checks.link_or_mailing(request.link_id, request.mailing_id)
+        verdict = checks.known_verdict(request.verdict)
+        size, after = self._tokens.page_size(request), self._tokens.after(request)
+        page = await run(self._clickers.clicks, request.link_id, request.mailing_id, verdict, after, size)
+        recipients = await run(self._clickers.recipients, [click.recipient for click in page.items])
+        clicks = [_click(click, recipients) for click in page.items]
+        return click_service_pb2.ListClicksResponse(clicks=clicks, next_page_token=self._tokens.token(request, page.next_key))
+
     async def _batch(self, request: click_service_pb2.RecordClicksRequest) -> click_service_pb2.RecordClicksResponse:
         answers = await self._way.record([_draft(click) for click in request.clicks])
         response = click_service_pb2.RecordClicksResponse()
@@ -81,8 +107,14 @@ def _draft(request: click_service_pb2.RecordClickRequest) -> ClickDraft:
     return ClickDraft(request.click_id, request.token, evidence, request.replayed)
 
 
-def _click(click: Click) -> click_pb2.Click:
-    return wire.to_message(click, click_pb2.Click)
+def _click(click: Click, recipients: Mapping[int, Recipient]) -> click_pb2.Click:
+    return _with_recipient(wire.to_message(click, click_pb2.Click), click.recipient, recipients)
+
+
+def _with_recipient(message: R, number: int, recipients: Mapping[int, Recipient]) -> R:
+    """The message with who its recipient number means."""
+    message.recipient.CopyFrom(wire.to_message(recipients[number], mailing_pb2.Recipient))
+    return message
 
 
 def _page(answer: Answered) -> click_service_pb2.Page:

@@ -1,8 +1,10 @@
-"""Domain errors become gRPC statuses here and nowhere else; and whatever a caller sends, the answer is never INTERNAL or UNKNOWN but for a defect."""
+"""Domain errors become gRPC statuses here and nowhere else; INTERNAL is a defect of the server, whatever a caller sends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from string import punctuation
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import grpc
 import structlog
@@ -11,7 +13,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from server.model.errors import DomainError, Reason
+from server.model.errors import DomainError, Reason, Violation
 
 log = structlog.get_logger()
 
@@ -50,8 +52,11 @@ CODES = {
 RETRYABLE = {Reason.click_queue_full, Reason.store_unavailable}
 """The same call may succeed later, unchanged."""
 
-MOST_VIOLATIONS = 100
-"""Details travel in a header that clients limit to 8 KiB or so: what is beyond is counted in the message only."""
+MOST_HEADER_BYTES = 8192
+"""A status travels in headers, of which clients take 8 KiB (grpc-java refuses more): violations beyond are counted in the message only."""
+
+_OTHER_HEADERS = 600
+_MOST_MESSAGE, _MOST_FIELD, _MOST_DESCRIPTION, _MOST_METADATA = 500, 200, 300, 200
 
 
 class _Malformed:
@@ -66,10 +71,10 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
-        handler: Any = await continuation(handler_call_details)
+    ) -> Any:
+        handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(("/grpc.health.", "/grpc.reflection.")):
             return handler
         method = handler_call_details.method
@@ -82,28 +87,35 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 def status_of(error: DomainError) -> status_pb2.Status:
     """The error as it goes over the wire: code, message, ErrorInfo, and BadRequest or RetryInfo where they apply."""
-    status = status_pb2.Status(code=CODES[error.reason].value[0], message=error.message[:1000])
-    metadata = {name: value[:200] for name, value in error.metadata.items()}
+    status = status_pb2.Status(code=CODES[error.reason].value[0], message=_cut(error.message, _MOST_MESSAGE))
+    metadata = {name: _cut(value, _MOST_METADATA) for name, value in error.metadata.items()}
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN, metadata=metadata))
-    if error.violations:
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=violation.field[:200], description=violation.description[:300])
-            for violation in _that_fit(error)
-        ]
-        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=violations))
     if error.reason in RETRYABLE:
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=250_000_000)))
+    if error.violations:
+        status.details.add().Pack(_bad_request(error.violations, _room_beside(status)))
     return status
 
 
-def _that_fit(error: DomainError) -> list[Any]:
-    fitting, room = [], 6000
-    for violation in error.violations[:MOST_VIOLATIONS]:
-        room -= len(violation.field.encode()) + len(violation.description.encode()) + 8
+def _bad_request(violations: Iterable[Violation], room: int) -> error_details_pb2.BadRequest:
+    request = error_details_pb2.BadRequest()
+    for violation in violations:
+        field, description = _cut(violation.field, _MOST_FIELD), _cut(violation.description, _MOST_DESCRIPTION)
+        listed = error_details_pb2.BadRequest.FieldViolation(field=field, description=description)
+        room -= listed.ByteSize() + 4
         if room < 0:
             break
-        fitting.append(violation)
-    return fitting
+        request.field_violations.append(listed)
+    return request
+
+
+def _room_beside(status: status_pb2.Status) -> int:
+    """The bytes that are left for a BadRequest: details travel as base64, and every byte of the message as up to three."""
+    return (MOST_HEADER_BYTES - _OTHER_HEADERS - len(quote(status.message, safe=" " + punctuation))) * 3 // 4 - status.ByteSize()
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode()[:most_bytes].decode(errors="ignore")
 
 
 def _lenient(deserialize: Callable[[bytes], Message] | None) -> Callable[[bytes], Any]:
@@ -159,5 +171,5 @@ async def _abort(error: Exception, method: str, context: Any) -> NoReturn:
         log.warning("store_unavailable", method=method, **error.metadata)
     status = status_of(error)
     assert status.code != code_pb2.OK
-    await context.abort_with_status(rpc_status.to_status(status))
+    await context.abort_with_status(rpc_status.to_status(status))  # type: ignore[no-untyped-call]
     raise AssertionError("unreachable: abort_with_status raises")

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from trackedlinks.v1 import link_pb2, link_service_pb2, link_service_pb2_grpc
-
 from server.links import Links
 from server.model.link import CountedLink, Link
 from server.rpc import checks, wire
 from server.rpc.calls import request_of, run, user_of
-from server.rpc.lists import PageTokens, order_of
+from server.rpc.fitting import fitting
+from server.rpc.lists import PageTokens, key_by, order_of
+from trackedlinks.v1 import link_pb2, link_service_pb2, link_service_pb2_grpc
 
 WRITABLE = ("name", "redirect", "custom_text", "actions")
 ORDERS = ("name", "create_time", "update_time")
@@ -22,8 +22,10 @@ class LinkServicer(link_service_pb2_grpc.LinkServiceServicer):
         self._tokens = tokens
 
     async def CreateLink(self, request: link_service_pb2.CreateLinkRequest, context: Any) -> link_pb2.Link:
-        draft = wire.to_model(request.link, Link, "link")
-        links = await run(self._links.create, [draft], ["link"], user_of(context), request_of(request))
+        with checks.AllAtOnce() as each:
+            draft = each(wire.to_model, request.link, Link, "link")
+            user, asked = each(user_of, context), each(request_of, request)
+        links = await run(self._links.create, [draft], ["link"], user, asked)
         return to_link(links[0])
 
     async def BatchCreateLinks(
@@ -31,8 +33,10 @@ class LinkServicer(link_service_pb2_grpc.LinkServiceServicer):
     ) -> link_service_pb2.BatchCreateLinksResponse:
         checks.count("links", len(request.links), 500)
         paths = [f"links[{index}]" for index in range(len(request.links))]
-        drafts = checks.all_of(lambda link, path: wire.to_model(link, Link, path), request.links, paths)
-        links = await run(self._links.create, drafts, paths, user_of(context), request_of(request))
+        with checks.AllAtOnce() as each:
+            drafts = [each(wire.to_model, link, Link, path) for link, path in zip(request.links, paths, strict=True)]
+            user, asked = each(user_of, context), each(request_of, request)
+        links = await run(self._links.create, drafts, paths, user, asked)
         return link_service_pb2.BatchCreateLinksResponse(links=map(to_link, links))
 
     async def GetLink(self, request: link_service_pb2.GetLinkRequest, context: Any) -> link_pb2.Link:
@@ -44,40 +48,51 @@ class LinkServicer(link_service_pb2_grpc.LinkServiceServicer):
         return link_service_pb2.BatchGetLinksResponse(links=map(to_link, await run(self._links.get, list(request.ids))))
 
     async def ListLinks(self, request: link_service_pb2.ListLinksRequest, context: Any) -> link_service_pb2.ListLinksResponse:
-        size, after = self._tokens.page_size(request), self._tokens.after(request)
-        order, descending = order_of(request.order_by, ORDERS, "name")
+        with checks.AllAtOnce() as each:
+            each(checks.not_negative, folder_id=request.folder_id)
+            creator = each(checks.mine, each(user_of, context)) if request.mine else None
+            each(checks.query, request.query)
+            size = each(self._tokens.page_size, request)
+            order = each(order_of, request.order_by, ORDERS, "name")
+        after = self._tokens.after(request)
         folder_id = request.folder_id if request.HasField("folder_id") else None
-        checks.not_negative(folder_id=folder_id or 0)
-        checks.query(request.query)
-        creator = checks.mine(user_of(context)) if request.mine else None
         filters = (folder_id, request.include_subfolders, creator, request.query, request.show_deleted)
-        page = await run(self._links.page, *filters, order, descending, after, size)
-        return link_service_pb2.ListLinksResponse(
-            links=map(to_link, page.items), next_page_token=self._tokens.token(request, page.next_key)
-        )
+        page = await run(self._links.page, *filters, *order, after, size)
+        links, next_key = fitting(page, to_link, key_by(order[0]))
+        return link_service_pb2.ListLinksResponse(links=links, next_page_token=self._tokens.token(request, next_key))
 
     async def UpdateLink(self, request: link_service_pb2.UpdateLinkRequest, context: Any) -> link_pb2.Link:
-        checks.positive(**{"link.id": request.link.id})
-        patch = wire.patch(request.link, request.update_mask, Link, WRITABLE, "link")
-        return to_link(await run(self._links.update, request.link.id, request.link.etag, patch, user_of(context)))
+        with checks.AllAtOnce() as each:
+            each(checks.positive, **{"link.id": request.link.id})
+            patch = each(wire.patch, request.link, request.update_mask, Link, WRITABLE, "link")
+            user = each(user_of, context)
+        return to_link(await run(self._links.update, request.link.id, request.link.etag, patch, user))
 
     async def MoveLinks(self, request: link_service_pb2.MoveLinksRequest, context: Any) -> link_service_pb2.MoveLinksResponse:
-        checks.ids("ids", request.ids, 1000)
-        checks.not_negative(folder_id=request.folder_id)
-        moved = await run(self._links.move, list(request.ids), request.folder_id, user_of(context))
+        with checks.AllAtOnce() as each:
+            each(checks.ids, "ids", request.ids, 1000)
+            each(checks.not_negative, folder_id=request.folder_id)
+            user = each(user_of, context)
+        moved = await run(self._links.move, list(request.ids), request.folder_id, user)
         return link_service_pb2.MoveLinksResponse(moved_count=moved)
 
     async def ResetLink(self, request: link_service_pb2.ResetLinkRequest, context: Any) -> link_pb2.Link:
-        checks.positive(id=request.id)
-        return to_link(await run(self._links.reset, request.id, request.etag, request_of(request)))
+        with checks.AllAtOnce() as each:
+            each(checks.positive, id=request.id)
+            asked = each(request_of, request)
+        return to_link(await run(self._links.reset, request.id, request.etag, asked))
 
     async def DeleteLink(self, request: link_service_pb2.DeleteLinkRequest, context: Any) -> link_pb2.Link:
-        checks.positive(id=request.id)
-        return to_link(await run(self._links.delete, request.id, request.etag, user_of(context)))
+        with checks.AllAtOnce() as each:
+            each(checks.positive, id=request.id)
+            user = each(user_of, context)
+        return to_link(await run(self._links.delete, request.id, request.etag, user))
 
     async def UndeleteLink(self, request: link_service_pb2.UndeleteLinkRequest, context: Any) -> link_pb2.Link:
-        checks.positive(id=request.id)
-        return to_link(await run(self._links.undelete, request.id, request.etag, user_of(context)))
+        with checks.AllAtOnce() as each:
+            each(checks.positive, id=request.id)
+            user = each(user_of, context)
+        return to_link(await run(self._links.undelete, request.id, request.etag, user))
 
 
 def to_link(link: CountedLink) -> link_pb2.Link:

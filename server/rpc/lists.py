@@ -1,17 +1,18 @@
-"""What every list has: page sizes, page tokens bound to the other arguments, and an order that is one of a few. Source: AIP-158, AIP-132."""
+"""What every list has: page sizes, page tokens bound to the other arguments, an order that is one of a few. Source: AIP-158, AIP-132."""
 
 import base64
 import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.message import Message
 
 from server.model.errors import DomainError, Reason, Violation, invalid
+from server.model.text import name_key
 
 DEFAULT_SIZE, MOST = 50, 1000
 
@@ -35,21 +36,18 @@ class PageTokens:
         """The key after which the page begins; None for the first page. Raises PAGE_TOKEN_INVALID."""
         if not request.page_token:
             return None
-        try:
-            content = base64.urlsafe_b64decode(request.page_token.encode("ascii") + b"===")
-            key = json.loads(content[16:])
-        except (ValueError, binascii.Error):
-            content, key = b"", None
-        if not isinstance(key, list) or not hmac.compare_digest(content[:16], self._tag(request, content[16:])):
+        content = _decoded(request.page_token)
+        # Nothing is parsed that did not come from here; and only the spelling that was given is taken back, since decoding is lax.
+        if not hmac.compare_digest(content[:16], self._tag(request, content[16:])) or _encoded(content) != request.page_token:
             raise DomainError(Reason.page_token_invalid, "the page_token was not made by this call with these arguments")
-        return tuple(_from_json(part) for part in key)
+        return tuple(_from_json(part) for part in json.loads(content[16:]))
 
     def token(self, request: Message, key: Sequence[Any] | None) -> str:
         """The token for the page after the one that ends with this key; empty where there is none."""
         if key is None:
             return ""
         content = json.dumps([_to_json(part) for part in key]).encode()
-        return base64.urlsafe_b64encode(self._tag(request, content) + content).rstrip(b"=").decode()
+        return _encoded(self._tag(request, content) + content)
 
     def _tag(self, request: Any, content: bytes) -> bytes:
         bound = type(request)()
@@ -66,6 +64,27 @@ def order_of(order_by: str, allowed: Sequence[str], default: str) -> tuple[str, 
     if not words or words[0] not in allowed or words[1:] not in ([], ["desc"], ["asc"]):
         raise invalid(Violation("order_by", f"must be one of {', '.join(allowed)}, each with an optional desc, not {order_by[:60]!r}"))
     return words[0], words[1:] == ["desc"]
+
+
+def key_by(order: str) -> Callable[[Any], tuple[Any, ...]]:
+    """What a message stands at in a list of this order: its name's key or its time, and its id."""
+
+    def key_of(message: Any) -> tuple[Any, ...]:
+        value = getattr(message, order)
+        return (name_key(value) if isinstance(value, str) else value.ToDatetime(tzinfo=UTC), message.id)
+
+    return key_of
+
+
+def _encoded(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _decoded(token: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(token.encode("ascii") + b"===")
+    except (ValueError, binascii.Error):
+        return b""
 
 
 def _to_json(part: Any) -> Any:

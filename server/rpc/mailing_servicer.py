@@ -1,56 +1,109 @@
 """MailingService over gRPC: message in, use case, message out."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
-from trackedlinks.v1 import mailing_service_pb2, mailing_service_pb2_grpc
+from trackedlinks.v1 import mailing_pb2, mailing_service_pb2, mailing_service_pb2_grpc
 
-from server.model.errors import Violation, invalid
-from server.model.mailing import Recipient
-from server.rpc import checks
-from server.rpc.calls import run
-from server.rpc.recipients import Checked, checked, error_of, in_pieces
-from server.urls import Mint, Minting
+from server.mailings import Mailings
+from server.model.mailing import Mailing
+from server.rendering import Rendering
+from server.rpc import checks, messages, wire
+from server.rpc.calls import request_of, run, user_of
+from server.rpc.lists import PageTokens, order_of
+from server.rpc.recipients import checked, in_pieces, same_subject
+from server.tracking import Tracking
+from server.urls import Minting
+
+WRITABLE = (
+    "name",
+    "language",
+    "send_time",
+    "public_url",
+    "track_all_links",
+    "google_analytics",
+    "mailing_type_id",
+    "test",
+    "delivered_count",
+)
+ORDERS = ("create_time", "name", "update_time")
 
 
 class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
     """Serves the use cases of mailings."""
 
-    def __init__(self, minting: Minting) -> None:
+    def __init__(self, mailings: Mailings, tracking: Tracking, rendering: Rendering, minting: Minting, tokens: PageTokens) -> None:
+        self._mailings = mailings
+        self._tracking = tracking
+        self._rendering = rendering
         self._minting = minting
+        self._tokens = tokens
+
+    async def CreateMailing(self, request: mailing_service_pb2.CreateMailingRequest, context: Any) -> mailing_pb2.Mailing:
+        draft = wire.to_model(request.mailing, Mailing, "mailing")
+        return messages.mailing(await run(self._mailings.create, draft, user_of(context), request_of(request)))
+
+    async def GetMailing(self, request: mailing_service_pb2.GetMailingRequest, context: Any) -> mailing_pb2.Mailing:
+        checks.positive(id=request.id)
+        return messages.mailing(await run(self._mailings.get, request.id))
+
+    async def ListMailings(self, request: mailing_service_pb2.ListMailingsRequest, context: Any) -> mailing_service_pb2.ListMailingsResponse:
+        size, after = self._tokens.page_size(request), self._tokens.after(request)
+        order, descending = order_of(request.order_by, ORDERS, "create_time desc")
+        checks.query(request.query)
+        creator = checks.mine(user_of(context)) if request.mine else None
+        page = await run(self._mailings.page, creator, request.query, order, descending, after, size)
+        return mailing_service_pb2.ListMailingsResponse(
+            mailings=map(messages.mailing, page.items), next_page_token=self._tokens.token(request, page.next_key)
+        )
+
+    async def UpdateMailing(self, request: mailing_service_pb2.UpdateMailingRequest, context: Any) -> mailing_pb2.Mailing:
+        checks.positive(**{"mailing.id": request.mailing.id})
+        patch = wire.patch(request.mailing, request.update_mask, Mailing, WRITABLE, "mailing")
+        return messages.mailing(await run(self._mailings.update, request.mailing.id, request.mailing.etag, patch))
+
+    async def DeleteMailing(self, request: mailing_service_pb2.DeleteMailingRequest, context: Any) -> mailing_pb2.Mailing:
+        checks.positive(id=request.id)
+        return messages.mailing(await run(self._mailings.delete, request.id, request.etag))
+
+    async def TrackMessage(self, request: mailing_service_pb2.TrackMessageRequest, context: Any) -> mailing_service_pb2.TrackMessageResponse:
+        checks.positive(mailing_id=request.mailing_id)
+        parts = (request.html, request.text, request.charset)
+        return messages.tracked_message(await run(self._tracking.track, request.mailing_id, *parts, user_of(context)))
+
+    async def RenderMessages(
+        self, request_iterator: AsyncIterator[mailing_service_pb2.RenderMessagesRequest], context: Any
+    ) -> AsyncIterator[mailing_service_pb2.RenderMessagesResponse]:
+        press, first = None, None
+        async for request in request_iterator:
+            if press is None or first is None:
+                checks.positive(mailing_id=request.mailing_id)
+                first, press = request, await run(self._rendering.press, request.mailing_id)
+            same_subject(first, request)
+            rendered = await run(messages.rendered, press, checked(request))
+            for start, some in in_pieces(rendered):
+                yield mailing_service_pb2.RenderMessagesResponse(sequence=request.sequence, first_recipient=start, messages=some)
 
     async def MintUrls(
         self, request_iterator: AsyncIterator[mailing_service_pb2.MintUrlsRequest], context: Any
     ) -> AsyncIterator[mailing_service_pb2.MintUrlsResponse]:
-        first: mailing_service_pb2.MintUrlsRequest | None = None
+        mint, first = None, None
         async for request in request_iterator:
-            if first is None:
-                first, mint = request, await self._mint(request)
-            _same_subject(first, request)
-            results = await run(_minted, mint, checked(request))
-            for start, some in in_pieces(results):
+            if mint is None or first is None:
+                checks.mint_subject(request.mailing_id, request.link_ids)
+                first = request
+                inside = request.mailing_id > 0
+                mint = await (run(self._minting.inside, request.mailing_id) if inside else run(self._minting.outside, list(request.link_ids)))
+            same_subject(first, request)
+            minted = await run(messages.minted, mint, checked(request))
+            for start, some in in_pieces(minted):
                 yield mailing_service_pb2.MintUrlsResponse(sequence=request.sequence, first_recipient=start, results=some)
 
-    async def _mint(self, request: mailing_service_pb2.MintUrlsRequest) -> Mint:
-        checks.ids("link_ids", request.link_ids, 100)
-        return await run(self._minting.outside, list(request.link_ids))
-
-
-def _same_subject(first: mailing_service_pb2.MintUrlsRequest, request: mailing_service_pb2.MintUrlsRequest) -> None:
-    if request.mailing_id not in (0, first.mailing_id):
-        raise invalid(Violation("mailing_id", f"must be 0 or that of the first request, {first.mailing_id}, not {request.mailing_id}"))
-    if request.link_ids and list(request.link_ids) != list(first.link_ids):
-        raise invalid(Violation("link_ids", "must be empty or those of the first request"))
-
-
-def _minted(mint: Mint, recipients: Sequence[Checked]) -> list[mailing_service_pb2.RecipientUrls]:
-    minted = iter(mint.urls([recipient for recipient in recipients if isinstance(recipient, Recipient)]))
-    return [
-        _urls(next(minted)) if isinstance(recipient, Recipient) else mailing_service_pb2.RecipientUrls(error=error_of(recipient))
-        for recipient in recipients
-    ]
-
-
-def _urls(urls: dict[int, str]) -> mailing_service_pb2.RecipientUrls:
-    found = [mailing_service_pb2.TrackedUrl(placement_id=placement_id, url=url) for placement_id, url in urls.items()]
-    return mailing_service_pb2.RecipientUrls(urls=found)
+    async def ListMailingLinks(
+        self, request: mailing_service_pb2.ListMailingLinksRequest, context: Any
+    ) -> mailing_service_pb2.ListMailingLinksResponse:
+        checks.positive(mailing_id=request.mailing_id)
+        size, after = self._tokens.page_size(request), self._tokens.after(request)
+        page = await run(self._mailings.links, request.mailing_id, after, size)
+        links = [wire.to_message(link, mailing_service_pb2.MailingLink) for link in page.items]
+        return mailing_service_pb2.ListMailingLinksResponse(links=links, next_page_token=self._tokens.token(request, page.next_key))

@@ -37,6 +37,18 @@ def checked(request: RecipientsRequest) -> list[Checked]:
     return [_recipient(message) for message in request.recipients]
 
 
+def same_subject(first: RecipientsRequest, request: RecipientsRequest) -> None:
+    """Raises INVALID_FIELD when a later request of a stream names another mailing or other links than the first one."""
+    problems = []
+    if request.mailing_id not in (0, first.mailing_id):
+        problems.append(Violation("mailing_id", f"must be 0 or that of the first request, {first.mailing_id}, not {request.mailing_id}"))
+    link_ids = list(getattr(request, "link_ids", ()))
+    if link_ids and link_ids != list(getattr(first, "link_ids", ())):
+        problems.append(Violation("link_ids", "must be empty or those of the first request"))
+    if problems:
+        raise invalid(*problems)
+
+
 def error_of(violations: Sequence[Violation]) -> mailing_service_pb2.RecipientError:
     """The violations as they go over the wire, in the place of one recipient."""
     found = [mailing_service_pb2.RecipientError.Violation(field=violation.field, description=violation.description) for violation in violations]

@@ -20,14 +20,15 @@ _OPTIONS = [
 ]
 
 
+Service = tuple[Callable[[Any, grpc.aio.Server], None], Any, str]
+"""The generated function that adds a servicer, the servicer, and the service's full name."""
+
+
 class Serving:
     """A gRPC server with its services, on one address."""
 
-    def __init__(self, listen: str, services: Sequence[tuple[Callable[[Any, grpc.aio.Server], None], Any, str]]) -> None:
-        """`services` are triples of the generated function that adds a servicer, the servicer, and the service's full name.
-
-        Raises RuntimeError when the address cannot be listened on.
-        """
+    def __init__(self, listen: str, services: Sequence[Service]) -> None:
+        """Raises RuntimeError when the address cannot be listened on."""
         self._server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=_OPTIONS)
         self._health = health.aio.HealthServicer()
         self._names = [name for _, _, name in services]

@@ -9,26 +9,30 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from google.protobuf import field_mask_pb2
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel, ValidationError
 
 from server.model.errors import Violation, invalid
+from server.model.ids import MAX_ID
 
 M = TypeVar("M", bound=BaseModel)
 P = TypeVar("P", bound=Message)
 
 _UNIONS = {"response", "kind", "identity", "answer"}
 _TIMESTAMP = "google.protobuf.Timestamp"
-_LAST_TIME = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that a Timestamp may hold
+_FIRST_TIME, _LAST_TIME = -62_135_596_800, 253_402_300_799  # the seconds that a Timestamp may hold: the years 1 to 9999
+_NO_TIME = object()  # stands for a time outside them, which a model refuses like any other value that is no time
+
+_Field: TypeAlias = Any  # the stubs know two classes of descriptors and mix them
 
 
 def to_model(message: Message, model: type[M], path: str) -> M:
     """The message as a model. Raises INVALID_FIELD with every violation, its path below `path`."""
-    return validated(model, to_values(message, path), path)
+    return validated(model, to_values(message), path)
 
 
 def validated(model: type[M], values: Mapping[str, Any], path: str) -> M:
@@ -44,26 +48,23 @@ def violations_of(error: ValidationError, path: str) -> list[Violation]:
     return [Violation(_path_of(found["loc"], path), _sentence(found["msg"])) for found in error.errors(include_url=False)]
 
 
-def to_values(message: Message, path: str) -> dict[str, Any]:
-    """The fields of a message as plain values, by name. Raises INVALID_FIELD for a time outside the years 1 to 9999."""
+def to_values(message: Message) -> dict[str, Any]:
+    """The fields of a message as plain values, by name."""
     values: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         name, value = field.name, getattr(message, field.name)
-        here = f"{path}.{name}" if path else name
         oneof = _real_oneof(field)
         if _is_map(field):
             values[name] = dict(value)
         elif field.is_repeated:
-            values[name] = [_to_value(field, item, f"{here}[{index}]") for index, item in enumerate(value)]
+            values[name] = [_to_value(field, item) for item in value]
         elif oneof is not None and field.message_type is not None:
             if message.HasField(name):
-                values[oneof] = {"tag": name, **to_values(value, here)}
-        elif field.has_presence and not message.HasField(name):
-            continue
-        elif field.enum_type is not None and value == 0:
+                values[oneof] = {"tag": name, **to_values(value)}
+        elif (field.has_presence and not message.HasField(name)) or (field.enum_type is not None and value == 0):
             continue
         else:
-            values[name] = _to_value(field, value, here)
+            values[name] = _to_value(field, value)
     return values
 
 
@@ -75,7 +76,7 @@ def to_message(source: Any, message: type[P]) -> P:
         if oneof is not None and field.message_type is not None:
             value = getattr(source, oneof, None)
             if value is not None and value.tag == field.name:
-                getattr(target, field.name).CopyFrom(to_message(value, field.message_type._concrete_class))
+                getattr(target, field.name).CopyFrom(_from_value(field, value))
             continue
         value = getattr(source, field.name, None)
         if value is None:
@@ -102,18 +103,17 @@ def patch(message: Message, mask: field_mask_pb2.FieldMask, model: type[M], writ
     elif mask.paths:
         unknown = [wanted for wanted in mask.paths if wanted.partition(".")[0] not in names or not _leads(message.DESCRIPTOR, wanted)]
         if unknown:
-            can = ", ".join(writable)
-            raise invalid(*(Violation("update_mask", f"{wanted[:100]!r} cannot be changed; these can: {can}, or * for all") for wanted in unknown))
+            can = f"cannot be changed; these can: {', '.join(writable)}, or * for all"
+            raise invalid(*(Violation("update_mask", f"{wanted[:100]!r} {can}") for wanted in unknown))
         paths = [*mask.paths]
     else:
         paths = [field.name for field, _ in message.ListFields() if field.name in names]
     whole = field_mask_pb2.FieldMask(paths=paths)
     changed = {_real_oneof(field) or field.name for name in paths if (field := message.DESCRIPTOR.fields_by_name[name.partition(".")[0]])}
-    to_values(message, path)  # a bad time is refused before the transaction begins
 
     def apply(current: M) -> M:
         merged = to_message(current, type(message))
-        whole.MergeMessage(message, merged, True, True)  # type: ignore[no-untyped-call]
+        whole.MergeMessage(message, merged, True, True)
         wanted = to_model(merged, model, path)
         return current.model_copy(update={name: getattr(wanted, name) for name in changed})
 
@@ -135,23 +135,22 @@ def user_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> int:
     for key, value in metadata or ():
         if key == "trackedlinks-user-id":
             text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
-            if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) < 2**63):
+            if not (text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) <= MAX_ID):
                 raise invalid(Violation("metadata.trackedlinks-user-id", f"must be a positive integer, not {text[:60]!r}"))
             return int(text)
     return 0
 
 
-def _to_value(field: FieldDescriptor, value: Any, path: str) -> Any:
+def _to_value(field: _Field, value: Any) -> Any:
     if field.message_type is None:
         return value if field.enum_type is None else _enum_names(field.enum_type).get(value, value)
     if field.message_type.full_name == _TIMESTAMP:
-        if not (-62_135_596_800 <= value.seconds <= _LAST_TIME and 0 <= value.nanos < 1_000_000_000):
-            raise invalid(Violation(path, "must be a time between the years 1 and 9999"))
-        return value.ToDatetime(tzinfo=UTC)
-    return to_values(value, path)
+        known = _FIRST_TIME <= value.seconds <= _LAST_TIME and 0 <= value.nanos < 1_000_000_000
+        return value.ToDatetime(tzinfo=UTC) if known else _NO_TIME
+    return to_values(value)
 
 
-def _from_value(field: FieldDescriptor, value: Any) -> Any:
+def _from_value(field: _Field, value: Any) -> Any:
     if field.enum_type is not None:
         name = value.value if isinstance(value, StrEnum) else value.name if isinstance(value, IntEnum) else str(value)
         return _enum_numbers(field.enum_type)[name.lower()]
@@ -176,18 +175,18 @@ def _enum_numbers(enum: EnumDescriptor) -> dict[str, int]:
     return {name: number for number, name in _enum_names(enum).items()}
 
 
-def _real_oneof(field: FieldDescriptor) -> str | None:
+def _real_oneof(field: _Field) -> str | None:
     oneof = field.containing_oneof
     return None if oneof is None or oneof.name.startswith("_") else oneof.name
 
 
-def _is_map(field: FieldDescriptor) -> bool:
+def _is_map(field: _Field) -> bool:
     return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
-def _leads(descriptor: Descriptor, path: str) -> bool:
+def _leads(descriptor: _Field, path: str) -> bool:
     """Whether a path of a field mask leads to a field, through messages that are not lists."""
-    here: Descriptor | None = descriptor
+    here: _Field | None = descriptor
     for name in path.split("."):
         field = here.fields_by_name.get(name) if here is not None else None
         if field is None:
@@ -208,7 +207,17 @@ def _path_of(loc: tuple[int | str, ...], prefix: str) -> str:
 
 def _sentence(message: str) -> str:
     text = message.removeprefix("Value error, ")
-    for python, plain in (("String should", "must"), ("Input should", "must"), ("List should", "must"), ("Dictionary should", "must"), ("Field required", "is required")):
-        text = text.replace(python, plain)
+    for theirs, ours in _SENTENCES.items():
+        text = text.replace(theirs, ours)
     return text
 
+
+_SENTENCES = {
+    "String should": "must",
+    "Input should": "must",
+    "List should": "must",
+    "Dictionary should": "must",
+    "Field required": "is required",
+    "a valid datetime": "a time between the years 1 and 9999",
+}
+"""What pydantic says, and how it is said here."""

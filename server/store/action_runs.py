@@ -10,7 +10,7 @@ from server.model.effects import Effect
 from server.model.ids import person_of
 from server.store.crm_effects import apply
 from server.store.destinations import Destination
-from server.store.sql import Statements
+from server.store.sql import Statements, click_id_of
 
 ONCE_OVER_ALL = -1
 """The ledger's scope of what happens once per recipient over all mailings; else the scope is the mailing's id."""
@@ -108,6 +108,16 @@ def persons_of(statements: Statements, person_ids: Iterable[int]) -> dict[int, P
     return {row.id: Person.model_construct(id=row.id, name=row.name, our_contact_id=row.our_contact_id) for row in rows}
 
 
+def outcomes_of(statements: Statements, click_ids: Iterable[bytes]) -> dict[bytes, list[ActionOutcome]]:
+    """What became of the actions of clicks that are stored already, by click, in the link's order."""
+    outcomes: dict[bytes, list[ActionOutcome]] = {}
+    keys = [statements.click_id(click_id) for click_id in click_ids]
+    for row in statements.matching(_SELECT_RUNS, keys, " ORDER BY click_id, position"):
+        outcome = ActionOutcome(row.action_id, ActionState(row.state), row.reason or "")
+        outcomes.setdefault(click_id_of(row.click_id), []).append(outcome)
+    return outcomes
+
+
 def _runs_of(click: CountedClick) -> Iterable[_Run]:
     seen, destination = click.seen, click.destination
     for position, action in enumerate(destination.link.actions):
@@ -148,4 +158,5 @@ _WORDS = {catalog: catalog.value.replace("_", " ") for catalog in Catalog}
 
 _CLAIM = "INSERT INTO ledger (action_id, recipient, scope, click_id)"
 _CLAIM_END = "ON CONFLICT DO NOTHING RETURNING action_id, recipient, scope"
+_SELECT_RUNS = "SELECT click_id, action_id, state, reason FROM action_run WHERE click_id IN"
 _INSERT_RUN = "INSERT INTO action_run (click_id, position, action_id, state, reason) VALUES (?, ?, ?, ?, ?)"

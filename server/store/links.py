@@ -12,7 +12,7 @@ from server.model.link import ClickCounts, CountedLink, Link, Redirect
 from server.model.text import name_key
 from server.store.click_tables import link_count, mailing_count, mailing_link_count, reset_remains
 from server.store.database import Database
-from server.store.folders import folder_exists, folders_below
+from server.store.folders import folder, folder_exists, folders_below, refuse_missing
 from server.store.pages import Key, Page, page_of
 from server.store.requests import RequestId, once
 from server.store.tables import LinkActionRow, LinkRow, table_of
@@ -58,7 +58,7 @@ class LinkStore:
         def work(connection: Connection) -> Page[CountedLink]:
             statement = _counted().where(link.c.mailing_id == 0)
             if folder_id is not None:
-                folder_exists(connection, folder_id)
+                refuse_missing(connection, folder_id)
                 if not include_subfolders:
                     statement = statement.where(link.c.folder_id == folder_id)
                 elif folder_id:
@@ -93,6 +93,8 @@ class LinkStore:
 
         def work(connection: Connection) -> int:
             folder_exists(connection, folder_id)
+            # In the order in which clicks hold links, or the two could wait for each other.
+            connection.execute(select(link.c.id).where(link.c.id.in_(ids)).order_by(link.c.id).with_for_update()).all()
             for found in by_ids(connection, ids):
                 refuse_local(found, "has no folder")
             stamp = {"folder_id": folder_id, "updater": user, "update_time": now, "revision": link.c.revision + 1}
@@ -102,7 +104,10 @@ class LinkStore:
         return self._database.write(work)
 
     def set_deleted(self, link_id: int, etag: str, deleted: bool, user: int, now: datetime) -> CountedLink:
-        """Hides a link or shows it again; nothing changes where it is so already. Raises LINK_NOT_FOUND, LINK_IS_LOCAL, ETAG_MISMATCH."""
+        """Hides a link, or shows it again in its folder, or at the root if that is gone; nothing changes where it is so already.
+
+        Raises LINK_NOT_FOUND, LINK_IS_LOCAL, ETAG_MISMATCH.
+        """
 
         def work(connection: Connection) -> CountedLink:
             current = locked(connection, link_id, etag)
@@ -110,13 +115,18 @@ class LinkStore:
                 refuse_local(current, "is not deleted alone")
             if (current.delete_time is not None) != deleted:
                 stamp = {"delete_time": now if deleted else None, "updater": user, "update_time": now, "revision": current.revision + 1}
+                if connection.scalar(select(folder.c.id).where(folder.c.id == current.folder_id)) is None:
+                    stamp["folder_id"] = 0
                 connection.execute(update(link).where(link.c.id == link_id).values(**stamp))
             return by_ids(connection, [link_id])[0]
 
         return self._database.write(work)
 
     def reset(self, link_id: int, etag: str, request: RequestId, now: datetime) -> CountedLink:
-        """Raises the link's generation, so that its figures read 0 at once; ResetStore removes what remains. Raises LINK_NOT_FOUND, ETAG_MISMATCH."""
+        """Raises the link's generation, so that its figures read 0 at once; ResetStore removes what remains.
+
+        Raises LINK_NOT_FOUND, ETAG_MISMATCH and REQUEST_ID_REUSED.
+        """
 
         def work(connection: Connection) -> CountedLink:
             def make() -> list[int]:
@@ -174,7 +184,10 @@ def refuse_local(found: Link, why: str) -> None:
 
 
 def number_actions(connection: Connection, link_id: int, before: Sequence[LinkAction], wanted: Sequence[LinkAction]) -> list[LinkAction]:
-    """The actions with an id each: one sent back is kept, 0 gets a new one. Raises INVALID_FIELD for an id that is not this link's or of another kind."""
+    """The actions with an id each: one sent back is kept, 0 gets a new one.
+
+    Raises INVALID_FIELD for an id that is not this link's, of another kind, or there twice.
+    """
     known = {action.id: action.kind.tag for action in before}
     problems: list[Violation] = []
     seen: set[int] = set()
@@ -235,7 +248,8 @@ def _forget_counts(connection: Connection, link_id: int) -> None:
         name: mailing_count.c[name] - func.coalesce(select(in_mailing.c[name]).where(*mine).scalar_subquery(), 0)
         for name in ("clicks", "suspected")
     }
-    affected = select(in_mailing.c.mailing_id).where(in_mailing.c.link_id == link_id, or_(in_mailing.c.clicks > 0, in_mailing.c.suspected > 0))
+    some = or_(in_mailing.c.clicks > 0, in_mailing.c.suspected > 0)
+    affected = select(in_mailing.c.mailing_id).where(in_mailing.c.link_id == link_id, some)
     connection.execute(update(mailing_count).where(mailing_count.c.mailing_id.in_(affected)).values(**fallen))
     zero = {"clicks": 0, "clickers": 0, "suspected": 0, "first_time": None, "last_time": None}
     connection.execute(update(in_mailing).where(in_mailing.c.link_id == link_id).values(**zero))

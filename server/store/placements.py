@@ -43,10 +43,11 @@ class PlacementStore:
     def addresses(self, emails: Sequence[str]) -> dict[str, int]:
         """The address ids of these e-mail addresses, made where there is none; addresses that DOMAIN calls one have one id."""
         keys = {email: address_key(email) for email in emails}
+        first_spelling = {key: email for email, key in reversed(keys.items())}
 
         def work(connection: Connection) -> dict[str, int]:
             statements = Statements(connection)
-            wanted = sorted({key: email for email, key in keys.items()}.items())
+            wanted = sorted(first_spelling.items())
             found = {row.key: row.id for row in statements.matching("SELECT id, key FROM address WHERE key IN", [key for key, _ in wanted])}
             missing = [row for row in wanted if row[0] not in found]
             statements.each("INSERT INTO address (key, address) VALUES (?, ?) ON CONFLICT DO NOTHING", missing)

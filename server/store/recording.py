@@ -12,7 +12,7 @@ from server.model.click import Answer, Click, Evidence, RecordedClick, SeenClick
 from server.model.crm import Person
 from server.model.errors import DomainError, Reason
 from server.model.ids import NOBODY, person_of
-from server.store.action_runs import ActionRuns, CountedClick, click_text, persons_of
+from server.store.action_runs import ActionRuns, CountedClick, click_text, outcomes_of, persons_of
 from server.store.database import Database
 from server.store.destinations import Destination, Destinations
 from server.store.sql import Statements, click_id_of
@@ -83,7 +83,9 @@ class Recorder:
 
         acting = [CountedClick(seen, at) for seen, at in new.values() if seen.id in counted and at.link.actions and with_actions]
         persons = persons_of(statements, _persons_needed(batch, destinations, acting))
-        outcomes = ActionRuns(statements, acting, persons).run() if acting else {}
+        outcomes = outcomes_of(statements, first_answers)
+        if acting:
+            outcomes |= ActionRuns(statements, acting, persons).run()
         self._insert(statements, list(new.values()), fresh)
         return [_result(seen, destinations, first_answers, new, outcomes, persons) for seen in batch]
 

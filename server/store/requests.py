@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from server.model.errors import DomainError, Reason
 from server.store.tables import RequestRow, table_of
@@ -34,6 +34,8 @@ def once(connection: Connection, request: RequestId, make: Callable[[], list[int
     """The ids of what `make` made, now or when the same request came first. Raises REQUEST_ID_REUSED for another request."""
     if not request.id:
         return make()
+    if connection.dialect.name == "postgresql":  # sent twice at once, the second waits and finds what the first made
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(request.id, 0))))
     connection.execute(delete(_request).where(_request.c.create_time < request.time - KEPT))
     found = connection.execute(select(_request.c.digest, _request.c.resource_ids).where(_request.c.id == request.id)).first()
     if found is not None:

@@ -35,7 +35,7 @@ class Tally:
                 of_link.add((destination.link.id, destination.link.generation, recipient))
                 if destination.mailing.id:
                     of_mailing.add((destination.mailing.id, recipient))
-        _lock_recipients(statements, {recipient for _, _, recipient in of_link})
+        lock_recipients(statements, {recipient for _, _, recipient in of_link})
         select = "SELECT link_id, generation, recipient, mailing_id FROM clicker WHERE (link_id, generation, recipient) IN"
         for link_id, generation, recipient, mailing_id in statements.matching(select, sorted(of_link)):
             self._known_of_link.add((link_id, generation, recipient))
@@ -97,7 +97,7 @@ class Tally:
         return 1
 
 
-def _lock_recipients(statements: Statements, recipients: set[int]) -> None:
+def lock_recipients(statements: Statements, recipients: set[int]) -> None:
     """On PostgreSQL, has other servers wait with the same recipients, or two could count one clicker twice. SQLite has one writer."""
     if not statements.is_sqlite:
         buckets = {recipient % 128 for recipient in recipients}

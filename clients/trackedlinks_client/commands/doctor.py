@@ -1,0 +1,63 @@
+"""`trackedlinks doctor`"""
+
+import urllib.request
+from http.client import HTTPException
+from typing import Annotated
+from urllib.error import URLError
+
+import grpc
+import typer
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from trackedlinks_client.connection import SERVICES, Connection
+from trackedlinks_client.output import table
+from trackedlinks_client.session import connection, session
+
+_OPTIONAL = "trackedlinks.v1.EmbeddedCrmService"
+"""Served only where the CRM is the embedded one."""
+
+_SECONDS = 5.0
+
+
+def doctor(
+    ctx: typer.Context,
+    front: Annotated[
+        str, typer.Option(envvar="TRACKEDLINKS_PUBLIC_URL", help="The front door: what tracked URLs start with.")
+    ] = "http://127.0.0.1:8080",
+) -> None:
+    """Check the health of each service and whether the front door can be reached; exit status 1 when something is wrong."""
+    with connection(ctx) as service:
+        checks = [(name.removeprefix("trackedlinks.v1."), session(ctx).address, *_service(service, name)) for name in _names()]
+    checks.append(("front door", front, *_front_door(front)))
+    table(("WHAT", "WHERE", "STATE"), [(what, where, state) for what, where, state, _ in checks], "nothing to check")
+    if not all(well for *_, well in checks):
+        raise typer.Exit(1)
+
+
+def _names() -> list[str]:
+    return [service.full_name for service in SERVICES]
+
+
+def _service(service: Connection, name: str) -> tuple[str, bool]:
+    """The state of a service, and whether that is as it should be. Raises grpc.RpcError when no server answers."""
+    health = health_pb2_grpc.HealthStub(service.channel)  # type: ignore[no-untyped-call]
+    try:
+        status = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=_SECONDS).status
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            raise
+        return "not served (the CRM is another one)" if name == _OPTIONAL else "not served", name == _OPTIONAL
+    well = status == health_pb2.HealthCheckResponse.SERVING
+    return "serving" if well else health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower().replace("_", " "), well
+
+
+def _front_door(front: str) -> tuple[str, bool]:
+    # No proxy: the question is whether this machine reaches it.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{front.rstrip('/')}/healthz", timeout=_SECONDS) as response:
+            return ("serving", True) if response.status == 200 else (f"answers {response.status}", False)
+    except URLError as error:
+        return f"cannot be reached: {error.reason}", False
+    except (OSError, HTTPException, ValueError) as error:  # cut off, no HTTP, no URL
+        return f"cannot be reached: {error}", False

@@ -1,0 +1,71 @@
+"""Messages and recipients' results as they go over the wire, where names alone do not say how."""
+
+from collections.abc import Sequence
+
+from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
+
+from server.messages.template import Literal, MergeField, PlacementSlot, Segment
+from server.model.errors import Violation
+from server.model.mailing import CountedMailing, Recipient
+from server.rendering import Press, Rendered
+from server.rpc import wire
+from server.rpc.recipients import Checked, error_of
+from server.tracking import TrackedMessage
+from server.urls import Mint
+
+
+def mailing(found: CountedMailing) -> mailing_pb2.Mailing:
+    """A mailing with its figures."""
+    return wire.to_message(found, mailing_pb2.Mailing)
+
+
+def tracked_message(message: TrackedMessage) -> mailing_service_pb2.TrackMessageResponse:
+    """What tracking a message gave."""
+    template = mailing_pb2.MessageTemplate(
+        html=map(_segment, message.template.html), text=map(_segment, message.template.text), charset=message.template.charset
+    )
+    return mailing_service_pb2.TrackMessageResponse(
+        template=template,
+        tracked=[wire.to_message(address, mailing_service_pb2.TrackedAddress) for address in message.tracked],
+        left_alone=[wire.to_message(address, mailing_service_pb2.UntrackedAddress) for address in message.left_alone],
+    )
+
+
+def minted(mint: Mint, recipients: Sequence[Checked]) -> list[mailing_service_pb2.RecipientUrls]:
+    """Each recipient's URLs, or what is wrong with the recipient, in order. Blocks."""
+    urls = iter(mint.urls([recipient for recipient in recipients if isinstance(recipient, Recipient)]))
+    return [
+        _urls(next(urls)) if isinstance(recipient, Recipient) else mailing_service_pb2.RecipientUrls(error=error_of(recipient))
+        for recipient in recipients
+    ]
+
+
+def rendered(press: Press, recipients: Sequence[Checked]) -> list[mailing_service_pb2.RenderedMessage]:
+    """Each recipient's message, or what is wrong with the recipient, in order. Blocks."""
+    made = iter(press.render([recipient for recipient in recipients if isinstance(recipient, Recipient)]))
+    return [_rendered(next(made) if isinstance(recipient, Recipient) else recipient) for recipient in recipients]
+
+
+def _rendered(result: Rendered | Violation | tuple[Violation, ...]) -> mailing_service_pb2.RenderedMessage:
+    match result:
+        case Rendered(html, text):
+            return mailing_service_pb2.RenderedMessage(html=html, text=text)
+        case Violation():
+            return mailing_service_pb2.RenderedMessage(error=error_of([result]))
+        case violations:
+            return mailing_service_pb2.RenderedMessage(error=error_of(violations))
+
+
+def _urls(urls: dict[int, str]) -> mailing_service_pb2.RecipientUrls:
+    found = [mailing_service_pb2.TrackedUrl(placement_id=placement_id, url=url) for placement_id, url in urls.items()]
+    return mailing_service_pb2.RecipientUrls(urls=found)
+
+
+def _segment(segment: Segment) -> mailing_pb2.Segment:
+    match segment:
+        case Literal(content):
+            return mailing_pb2.Segment(literal=content)
+        case PlacementSlot(placement_id):
+            return mailing_pb2.Segment(placement_id=placement_id)
+        case MergeField(name):
+            return mailing_pb2.Segment(merge_field=name)

@@ -1,0 +1,115 @@
+"""Clicks and clickers in the database, read for people; the way of a click writes them in server/store/recording.py."""
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, select
+
+from server.model.action import ActionOutcome, ActionState
+from server.model.click import Click, Clicker, Evidence, Verdict
+from server.store.action_runs import click_text
+from server.store.click_tables import action_run, click, clicker, interned
+from server.store.database import Database
+from server.store.links import by_ids, link
+from server.store.mailings import by_id as mailing_by_id
+from server.store.pages import Key, Page, page_of
+from server.store.placements import placement
+from server.store.types import from_microseconds
+
+
+class ClickerStore:
+    """The clicks and clickers of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def clickers(self, link_id: int, mailing_id: int, after: Key | None, size: int) -> Page[Clicker]:
+        """Who clicked a link, by recipient and mailing; with link_id 0, who clicked in a mailing, by recipient. Raises LINK_NOT_FOUND, MAILING_NOT_FOUND."""
+
+        def work(connection: Connection) -> Page[Clicker]:
+            _exist(connection, link_id, mailing_id)
+            statement = _of_link(link_id) if link_id else _of_mailing()
+            if mailing_id:
+                statement = statement.where(clicker.c.mailing_id == mailing_id)
+            key = (clicker.c.recipient, clicker.c.mailing_id) if link_id else (clicker.c.recipient,)
+            rows, next_key = page_of(connection, statement, key, after, size)
+            return Page([_clicker(row, mailing_id, link_id) for row in rows], next_key)
+
+        return self._database.read(work)
+
+    def clicks(self, link_id: int, mailing_id: int, verdict: Verdict | None, after: Key | None, size: int) -> Page[Click]:
+        """Clicks since the last reset, newest first. Raises LINK_NOT_FOUND, MAILING_NOT_FOUND."""
+
+        def work(connection: Connection) -> Page[Click]:
+            _exist(connection, link_id, mailing_id)
+            statement = (
+                select(click, placement.c.mailing_id, interned.c.value.label("evidence"))
+                .join(link, and_(link.c.id == click.c.link_id, link.c.generation == click.c.generation))
+                .join(placement, placement.c.id == click.c.placement_id)
+                .join(interned, interned.c.id == click.c.evidence_id)
+            )
+            if mailing_id:
+                links = select(placement.c.link_id).where(placement.c.mailing_id == mailing_id)
+                statement = statement.where(placement.c.mailing_id == mailing_id, click.c.link_id.in_(links))
+            if link_id:
+                statement = statement.where(click.c.link_id == link_id)
+            if verdict is not None:
+                statement = statement.where(click.c.verdict == int(verdict))
+            rows, next_key = page_of(connection, statement, (click.c.id,), after, size, descending=True)
+            outcomes = _outcomes(connection, [row.id for row in rows])
+            return Page([_click(row, outcomes.get(row.id, [])) for row in rows], next_key)
+
+        return self._database.read(work)
+
+
+def _exist(connection: Connection, link_id: int, mailing_id: int) -> None:
+    if link_id:
+        by_ids(connection, [link_id])
+    if mailing_id:
+        mailing_by_id(connection, mailing_id)
+
+
+def _of_link(link_id: int) -> Select[Any]:
+    current = and_(link.c.id == clicker.c.link_id, link.c.generation == clicker.c.generation)
+    return select(clicker).join(link, current).where(clicker.c.link_id == link_id)
+
+
+def _of_mailing() -> Select[Any]:
+    current = and_(link.c.id == clicker.c.link_id, link.c.generation == clicker.c.generation)
+    figures = (func.sum(clicker.c.clicks).label("clicks"), func.min(clicker.c.first_time).label("first_time"))
+    last = func.max(clicker.c.last_time).label("last_time")
+    return select(clicker.c.recipient, *figures, last).join(link, current).group_by(clicker.c.recipient)
+
+
+def _clicker(row: Any, mailing_id: int, link_id: int) -> Clicker:
+    return Clicker.model_construct(
+        recipient=row.recipient,
+        mailing_id=row.mailing_id if link_id else mailing_id,
+        link_id=link_id,
+        clicks=int(row.clicks),
+        first_click_time=from_microseconds(row.first_time),
+        last_click_time=from_microseconds(row.last_time),
+    )
+
+
+def _click(row: Any, outcomes: list[ActionOutcome]) -> Click:
+    method, prefetch, user_agent = json.loads(row.evidence)
+    return Click.model_construct(
+        id=click_text(row.id),
+        placement_id=row.placement_id,
+        link_id=row.link_id,
+        mailing_id=row.mailing_id,
+        recipient=row.recipient,
+        verdict=Verdict(row.verdict),
+        evidence=Evidence.model_construct(method=method, prefetch=prefetch, user_agent=user_agent),
+        test=row.test,
+        actions=outcomes,
+    )
+
+
+def _outcomes(connection: Connection, click_ids: list[bytes]) -> dict[bytes, list[ActionOutcome]]:
+    outcomes: dict[bytes, list[ActionOutcome]] = {}
+    rows = connection.execute(select(action_run).where(action_run.c.click_id.in_(click_ids)).order_by(action_run.c.position))
+    for row in rows:
+        outcomes.setdefault(row.click_id, []).append(ActionOutcome(row.action_id, ActionState(row.state), row.reason or ""))
+    return outcomes

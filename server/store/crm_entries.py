@@ -1,0 +1,98 @@
+"""The catalogues of the embedded CRM in the database: each method is one transaction."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from server.model.crm import Catalog, CatalogEntry
+from server.model.errors import DomainError, Reason
+from server.model.text import name_key
+from server.store.crm_tables import EntryRow, MembershipRow, PersonRow
+from server.store.database import Database, violates
+from server.store.pages import Key, Page, page_of
+from server.store.requests import RequestId, once
+from server.store.sql import Statements
+from server.store.tables import table_of
+
+_entry = table_of(EntryRow)
+_membership = table_of(MembershipRow)
+_person = table_of(PersonRow)
+
+
+class EntryStore:
+    """The entries of every catalogue of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, draft: CatalogEntry, request: RequestId) -> CatalogEntry:
+        """Makes an entry. Raises ENTRY_NAME_TAKEN, REQUEST_ID_REUSED.
+
+        Raises ENTRY_NOT_FOUND when the request came before and its entry has been deleted since.
+        """
+
+        def work(connection: Connection) -> CatalogEntry:
+            return _by_id(connection, once(connection, request, lambda: [_insert(connection, draft)])[0])
+
+        return self._database.write(work)
+
+    def page(self, catalog: Catalog | None, after: Key | None, size: int) -> Page[CatalogEntry]:
+        """Entries by id; of one catalogue where it is given."""
+
+        def work(connection: Connection) -> Page[CatalogEntry]:
+            statement = select(_entry) if catalog is None else select(_entry).where(_entry.c.catalog == catalog.value)
+            rows, next_key = page_of(connection, statement, (_entry.c.id,), after, size)
+            return Page([_as_entry(row) for row in rows], next_key)
+
+        return self._database.read(work)
+
+    def delete(self, entry_id: int) -> None:
+        """Deletes an entry and its memberships; a user that goes is nobody's our contact any more. Raises ENTRY_NOT_FOUND."""
+
+        def work(connection: Connection) -> None:
+            ours = _person.c.our_contact_id == entry_id
+            if _by_id(connection, entry_id).catalog is Catalog.user:
+                # Persons before entries, as clicks lock them: the other way round the two would wait for each other.
+                connection.execute(select(_person.c.id).where(ours).order_by(_person.c.id).with_for_update()).all()
+            if not connection.execute(delete(_entry).where(_entry.c.id == entry_id)).rowcount:
+                raise _not_found(entry_id)
+            connection.execute(delete(_membership).where(_membership.c.entry_id == entry_id))
+            connection.execute(update(_person).where(ours).values(our_contact_id=0))
+
+        self._database.write(work)
+
+
+def existing(connection: Connection, references: Collection[tuple[Catalog, int]], locked: bool = False) -> set[tuple[Catalog, int]]:
+    """Those of the references that exist; `locked` keeps them until the transaction ends. Any number: they are asked for in slices."""
+    statements = Statements(connection)
+    ids = sorted({entry_id for _, entry_id in references})
+    rows = statements.matching("SELECT id, catalog FROM crm_entry WHERE id IN", ids, statements.for_share if locked else "")
+    return set(references) & {(Catalog(row.catalog), row.id) for row in rows}
+
+
+def _insert(connection: Connection, draft: CatalogEntry) -> int:
+    values = {"catalog": draft.catalog.value, "name": draft.name, "name_key": name_key(draft.name)}
+    try:
+        return int(connection.execute(insert(_entry).values(**values).returning(_entry.c.id)).scalar_one())
+    except IntegrityError as error:
+        if violates(error, "crm_entry_name", "crm_entry.catalog", "crm_entry.name_key"):
+            words = draft.catalog.value.replace("_", " ")
+            raise DomainError(Reason.entry_name_taken, f"there is a {words} named {draft.name!r} already", name=draft.name) from None
+        raise
+
+
+def _by_id(connection: Connection, entry_id: int) -> CatalogEntry:
+    row = connection.execute(select(_entry).where(_entry.c.id == entry_id)).first()
+    if row is None:
+        raise _not_found(entry_id)
+    return _as_entry(row)
+
+
+def _as_entry(row: Any) -> CatalogEntry:
+    return CatalogEntry.model_construct(id=row.id, catalog=Catalog(row.catalog), name=row.name)
+
+
+def _not_found(entry_id: int) -> DomainError:
+    return DomainError(Reason.entry_not_found, f"there is no entry {entry_id}", id=entry_id)

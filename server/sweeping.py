@@ -1,0 +1,39 @@
+"""Removes what resets leave, a slice at a time: between two slices the writer takes the clicks that wait."""
+
+import asyncio
+
+import structlog
+
+from server.model.errors import DomainError
+from server.store.resets import ResetStore
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 5.0
+
+
+class Sweeping:
+    """Sweeps while the server runs: at start, when it is woken, and every few seconds for what another server left."""
+
+    def __init__(self, store: ResetStore) -> None:
+        self._store = store
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to sweep. Needs a running event loop."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Ends after the slice under way; the rest is found at the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                while await asyncio.to_thread(self._store.sweep):
+                    pass
+            except DomainError as error:
+                log.warning("sweep_postponed", reason=error.reason.value)
+            await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,150 @@
+"""Tracking a message: which of its addresses become placements, and which stay as they are and why."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from server.messages.find import FoundAddress, find_links
+from server.messages.part import Part
+from server.messages.template import MergeField, Segment, Slot, segments_of
+from server.model.errors import DomainError, Reason, Violation, invalid
+from server.model.ids import MAX_ID
+from server.model.mailing import LeftAloneReason, MessagePart, Placement
+from server.store.mailings import MailingStore
+from server.store.messages import MessageStore, StoredMessage, Use
+
+MOST_BYTES = 2 * 1024 * 1024
+MOST_PLACES = 2000
+"""Addresses of a message, and merge fields of it: the answer of TrackMessage names each, and clients take 4 MiB."""
+
+_SCHEME = "trackedlink:"
+_ID = re.compile(r"[1-9][0-9]{0,18}")
+_CHARSET = re.compile(r"utf-8|us-ascii|iso-8859-(?:[1-9]|1[0-6])|windows-125[0-8]")
+"""Character sets in which every byte of HTML's own syntax means what it does in ASCII, so that offsets are bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftAlone:
+    """An address that stays as it is."""
+
+    part: MessagePart
+    offset: int
+    url: str
+    reason: LeftAloneReason
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """An address that became a placement; `local` = its link was made for this mailing."""
+
+    placement: Placement
+    local: bool
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A message with places for what differs from recipient to recipient."""
+
+    charset: str
+    html: Sequence[Segment]
+    text: Sequence[Segment]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedMessage:
+    """What tracking a message gave."""
+
+    template: Template
+    tracked: Sequence[Tracked]
+    left_alone: Sequence[LeftAlone]
+
+
+class Tracking:
+    """The use case of TrackMessage. Blocks; errors are those that the contract names."""
+
+    def __init__(self, mailings: MailingStore, messages: MessageStore, clock: Callable[[], datetime]) -> None:
+        self._mailings = mailings
+        self._messages = messages
+        self._clock = clock
+
+    def track(self, mailing_id: int, html: bytes, text: bytes, charset: str, user: int) -> TrackedMessage:
+        """Finds the links of a mailing's message, makes placements and local links, and keeps the message."""
+        charset = _check(html, text, charset)
+        track_all = self._mailings.get(mailing_id).track_all_links
+        found = [(MessagePart.html, address) for address in find_links(Part.html, html, charset)]
+        found += [(MessagePart.text, address) for address in find_links(Part.text, text, charset)]
+        if len(found) > MOST_PLACES:
+            raise _too_many("addresses", len(found))
+        self._refuse_unknown(found, html, text)
+        uses = [Use(part, at.start, at.end, at.url, _registered_id(at.url)) for part, at in found if _reason(at, track_all) is None]
+        left_alone = [LeftAlone(part, at.start, at.url[:200], why) for part, at in found if (why := _reason(at, track_all)) is not None]
+        _check_fields(template_of(StoredMessage(charset, html, text, [(use.part, use.start, use.end, 0) for use in uses])))
+        placements = self._messages.track(mailing_id, charset, html, text, uses, user, self._clock())
+        slots = [(use.part, use.start, use.end, placement.id) for use, placement in zip(uses, placements, strict=True)]
+        tracked = [Tracked(placement, not use.link_id, use.start) for use, placement in zip(uses, placements, strict=True)]
+        return TrackedMessage(template_of(StoredMessage(charset, html, text, slots)), tracked, left_alone)
+
+    def _refuse_unknown(self, found: Sequence[tuple[MessagePart, FoundAddress]], html: bytes, text: bytes) -> None:
+        """Raises MESSAGE_LINK_UNKNOWN, with line and column, for every trackedlink: address that names no registered link."""
+        inserted = [(part, at, _registered_id(at.url)) for part, at in found if at.left_alone is None and _is_inserted(at.url)]
+        known = self._messages.registered({link_id for _, _, link_id in inserted if link_id}) if inserted else set()
+        unknown = [
+            Violation(part.name, f"{_place(html if part is MessagePart.html else text, at.start)}: there is no registered link {at.url[:60]!r}")
+            for part, at, link_id in inserted
+            if link_id not in known
+        ]
+        if unknown:
+            raise DomainError(Reason.message_link_unknown, f"{unknown[0].field}, {unknown[0].description}", unknown)
+
+
+def template_of(message: StoredMessage) -> Template:
+    """The message as segments."""
+    slots = {part: [Slot(start, end, placement_id) for of, start, end, placement_id in message.slots if of is part] for part in MessagePart}
+    html = segments_of(Part.html, message.html, slots[MessagePart.html])
+    return Template(message.charset, html, segments_of(Part.text, message.text, slots[MessagePart.text]))
+
+
+def _check(html: bytes, text: bytes, charset: str) -> str:
+    name = (charset or "utf-8").lower()
+    if not _CHARSET.fullmatch(name) or name == "iso-8859-12":
+        raise invalid(Violation("charset", f"must be utf-8, us-ascii, iso-8859-1 to -16 or windows-1250 to -1258, not {charset[:60]!r}"))
+    size = len(html) + len(text)
+    if size > MOST_BYTES:
+        problem = Violation("html" if len(html) > len(text) else "text", f"html and text together must be at most {MOST_BYTES:,} bytes, not {size:,}")
+        raise DomainError(Reason.message_too_large, problem.description, [problem], bytes=size)
+    if not size:
+        raise invalid(Violation("html", "html or text must be given"))
+    return name
+
+
+def _check_fields(template: Template) -> None:
+    fields = sum(isinstance(segment, MergeField) for segments in (template.html, template.text) for segment in segments)
+    if fields > MOST_PLACES:
+        raise _too_many("merge fields", fields)
+
+
+def _too_many(what: str, number: int) -> DomainError:
+    return DomainError(Reason.message_too_large, f"a message may hold at most {MOST_PLACES:,} {what}, not {number:,}", [], count=number)
+
+
+def _reason(at: FoundAddress, track_all: bool) -> LeftAloneReason | None:
+    if at.left_alone is not None:
+        return LeftAloneReason(at.left_alone.value)
+    return None if track_all or _is_inserted(at.url) else LeftAloneReason.not_registered
+
+
+def _is_inserted(url: str) -> bool:
+    return url[: len(_SCHEME)].lower() == _SCHEME
+
+
+def _registered_id(url: str) -> int:
+    """The id of an inserted registered link; 0 for any other address."""
+    digits = url[len(_SCHEME) :] if _is_inserted(url) else ""
+    return int(digits) if _ID.fullmatch(digits) and int(digits) <= MAX_ID else 0
+
+
+def _place(content: bytes, offset: int) -> str:
+    before = content[:offset]
+    return f"line {before.count(10) + 1}, column {offset - before.rfind(10)}"

@@ -1,0 +1,78 @@
+"""Killing the server in the middle of clicks: none that was answered is lost, and none is counted twice."""
+
+import asyncio
+import threading
+from typing import Any
+
+import httpx2
+from trackedlinks.v1 import click_service_pb2
+
+from tests.support.campaign import Campaign, person
+from tests.support.house import House
+
+CLICKS = 2000
+KILLS_AFTER = (300, 900, 1500)
+"""Answered clicks after which the server is killed."""
+
+
+async def test_killing_the_server_amid_two_thousand_clicks_loses_and_doubles_none(campaign: Campaign, house: House) -> None:
+    link = await campaign.link()
+    html = f'<a href="trackedlink:{link.id}">x</a>'.encode()
+    mailing_id, minted = await campaign.mail(html, [person(number) for number in range(1, CLICKS + 1)])
+    answered: set[int] = set()
+    tries = 0
+    kills = list(KILLS_AFTER)
+    killed = threading.Event()
+
+    async def kill() -> None:
+        house.server.kill()
+        await asyncio.to_thread(house.server.start, "event='serving'")
+        killed.set()
+
+    async with asyncio.TaskGroup() as tasks, httpx2.AsyncClient(timeout=60, limits=httpx2.Limits(max_connections=100)) as browser:
+
+        async def click(number: int) -> None:
+            """Clicks as a recipient does: again when the page says so."""
+            nonlocal tries
+            while True:
+                tries += 1
+                response = await browser.get(minted[number][0])
+                if response.status_code == 302:
+                    break
+                assert response.status_code == 503
+                assert response.headers["retry-after"]
+            answered.add(number)
+            if kills and len(answered) >= kills[0]:
+                kills.pop(0)
+                tasks.create_task(kill())
+
+        limit = asyncio.Semaphore(100)
+
+        async def limited(number: int) -> None:
+            async with limit:
+                await click(number)
+
+        await asyncio.gather(*(limited(number) for number in range(CLICKS)))
+
+    assert killed.is_set()
+    assert not kills
+    house.wait_ready()
+    clicks, clickers, suspected = await campaign.counts(link.id)
+    assert (clickers, suspected) == (CLICKS, 0)
+    # A page that said "try again" may stand for a click that was stored all the same: one more click, never one less.
+    assert CLICKS <= clicks <= tries
+    found = {clicker.recipient.person_id: clicker.clicks for clicker in await every_clicker(campaign, link.id)}
+    assert sorted(found) == list(range(1, CLICKS + 1))
+    assert sum(found.values()) == clicks
+
+
+async def every_clicker(campaign: Campaign, link_id: int) -> list[Any]:
+    clickers: list[Any] = []
+    page_token = ""
+    while True:
+        request = click_service_pb2.ListClickersRequest(link_id=link_id, page_size=1000, page_token=page_token)
+        page = await campaign.stubs.clicks.ListClickers(request)
+        clickers += page.clickers
+        page_token = page.next_page_token
+        if not page_token:
+            return clickers

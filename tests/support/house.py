@@ -1,0 +1,134 @@
+"""A house of real processes: `python -m server` and `python -m redirect`, as `make run` starts them, on free ports."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx2
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 30
+
+
+class House:
+    """A server and a front door over one database; either can be killed and started again on the same address."""
+
+    def __init__(self, directory: Path, database_url: str, **settings: str) -> None:
+        self.directory = directory
+        self.server_port, self.front_port = _free_port(), _free_port()
+        self.address = f"127.0.0.1:{self.server_port}"
+        self.url = f"http://127.0.0.1:{self.front_port}"
+        self._environment = {
+            **os.environ,
+            "TRACKEDLINKS_DIRECTORY": str(directory),
+            "TRACKEDLINKS_DATABASE_URL": database_url,
+            "TRACKEDLINKS_LISTEN": self.address,
+            "TRACKEDLINKS_SERVER": self.address,
+            "TRACKEDLINKS_FRONT_LISTEN": f"127.0.0.1:{self.front_port}",
+            "TRACKEDLINKS_PUBLIC_URL": self.url,
+            **{f"TRACKEDLINKS_{name.upper()}": value for name, value in settings.items()},
+        }
+        self.server = Process("server", self._environment)
+        self.front: Process | None = None
+
+    def start(self) -> None:
+        """Starts both, and returns when the front door is connected to the server."""
+        self.server.start("event='serving'")
+        self.front = Process("redirect", self._environment)
+        self.front.start("event='serving'")
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Returns when the front door is connected to the server; fails after half a minute."""
+        with httpx2.Client(transport=httpx2.HTTPTransport(retries=20)) as client:
+            for _ in range(START_SECONDS * 20):
+                try:
+                    if client.get(f"{self.url}/readyz").status_code == 200:
+                        return
+                except httpx2.TransportError:
+                    pass
+                threading.Event().wait(0.05)
+        raise AssertionError("the front door did not become ready")
+
+    def stop(self) -> None:
+        """Ends both by SIGTERM, and what they have not ended themselves by SIGKILL."""
+        for process in (self.front, self.server):
+            if process is not None:
+                process.stop()
+
+
+class Process:
+    """One of the two, in a process group of its own, since granian serves from child processes."""
+
+    def __init__(self, module: str, environment: dict[str, str]) -> None:
+        self._module = module
+        self._environment = environment
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self.lines: list[str] = []
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, sign: str) -> None:
+        """Starts it and returns when a line of its log matches `sign`; fails when it ends before."""
+        command = [sys.executable, "-m", self._module]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        seen = threading.Event()
+        self.lines = []
+
+        def read(process: subprocess.Popen[str]) -> None:
+            assert process.stderr is not None
+            with process.stderr as log:
+                for line in log:
+                    self.lines.append(line)
+                    if re.search(sign, line):
+                        seen.set()
+            seen.set()
+
+        self._reader = threading.Thread(target=read, args=(self._process,), daemon=True)
+        self._reader.start()
+        if not seen.wait(START_SECONDS) or not any(re.search(sign, line) for line in self.lines):
+            raise AssertionError(f"{self._module} did not start:\n{''.join(self.lines)}")
+
+    def kill(self) -> None:
+        """Kills it and its children without a chance to finish anything."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._ended()
+
+    def stop(self) -> int:
+        """Asks it to end, and returns its exit status; kills it after 20 seconds."""
+        if self._process is None:
+            return 0
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        return self._ended()
+
+    def _ended(self) -> int:
+        assert self._process is not None
+        assert self._reader is not None
+        status = self._process.wait(20)
+        self._reader.join(20)
+        self._process = None
+        return status
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
