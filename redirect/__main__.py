@@ -8,6 +8,7 @@ import structlog
 from granian import Granian
 from granian.constants import Interfaces, Loops
 from granian.http import HTTP1Settings
+from granian.log import LogLevels
 from pydantic import ValidationError
 
 from redirect.settings import Settings
@@ -46,7 +47,7 @@ def main() -> None:
         http1_settings=HTTP1Settings(header_read_timeout=10_000),
         respawn_failed_workers=True,
         workers_kill_timeout=15,
-        log_level="warning",
+        log_level=LogLevels.warning,
     )
     server.on_startup(lambda: log.info("serving", address=f"http://{settings.front_listen}"))
     server.serve()
@@ -75,7 +76,9 @@ def _wait_for_server(settings: Settings) -> None:
             else:
                 return
         if time.monotonic() >= deadline:
-            raise SystemExit(f"no server came at {settings.server} with its keys in {settings.key_file} within {settings.first_start_seconds:g} s")
+            raise SystemExit(
+                f"no server came at {settings.server} with its keys in {settings.key_file} within {settings.first_start_seconds:g} s"
+            )
         time.sleep(0.1)
 
 

@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
-from trackedlinks.v1 import click_pb2, click_service_pb2
 from uuid_utils import uuid7
 
 from redirect import pages, token
 from redirect.clicks import ClickStream, ClickUnanswered
 from redirect.settings import Settings
+from trackedlinks.v1 import click_pb2, click_service_pb2
 
 LEFT_BY_MAIL_PROGRAMS = b".,;:!?'\")]}>*_-"
 """What mail programs leave at the end of a URL that they find in text; no token ends in any of it."""
@@ -46,7 +46,8 @@ class TokenEndpoint:
         if self._verifier.verify(spelling) is None:
             await _send_page(send, 404, pages.not_found(), method)
             return
-        request = click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=spelling, evidence=_evidence(method, scope["headers"]))
+        seen = _evidence(method, scope["headers"])
+        request = click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=spelling.decode("ascii"), evidence=seen)
         try:
             answer = await self._stream.record(request)
         except ClickUnanswered:

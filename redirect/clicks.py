@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import grpc
 import structlog
+
 from trackedlinks.v1 import click_service_pb2, click_service_pb2_grpc
 
 log = structlog.get_logger()
@@ -107,7 +108,9 @@ class ClickStream:
             sender.cancel()
             call.cancel()
 
-    async def _send(self, call: "grpc.aio.StreamStreamCall[click_service_pb2.RecordClicksRequest, click_service_pb2.RecordClicksResponse]") -> None:
+    async def _send(
+        self, call: "grpc.aio.StreamStreamCall[click_service_pb2.RecordClicksRequest, click_service_pb2.RecordClicksResponse]"
+    ) -> None:
         while True:
             self._wake.clear()
             if not (self._unsent and self._slots):

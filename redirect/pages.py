@@ -34,7 +34,9 @@ def text_page(fragment: str, language: str, title: str) -> bytes:
 
 def not_found() -> bytes:
     """The same neutral page for every address that leads nowhere, so that it tells nothing about why."""
-    return _page("<h1>Page not found</h1><p>There is nothing at this address. Please check the link in your e-mail.</p>", "en", "Page not found")
+    return _page(
+        "<h1>Page not found</h1><p>There is nothing at this address. Please check the link in your e-mail.</p>", "en", "Page not found"
+    )
 
 
 def unavailable() -> bytes:

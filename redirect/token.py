@@ -118,7 +118,9 @@ def load(path: Path) -> Keys:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no key file: {type(error).__name__}") from error
     if not sound:
-        raise ValueError(f"{path} is no key file: it wants ids of one letter or digit, keys of {KEY_BYTES} bytes, and a minting key among them")
+        raise ValueError(
+            f"{path} is no key file: it wants ids of one letter or digit, keys of {KEY_BYTES} bytes, and a minting key among them"
+        )
     return keys
 
 

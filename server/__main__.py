@@ -13,7 +13,9 @@ from server.store.migrate import WrongVersion, migrate
 
 def main() -> None:
     """What the command line asks for. Ends with a sentence and exit status 1 when it cannot be done."""
-    parser = argparse.ArgumentParser(prog="python -m server", description="The tracked-links server; settings are TRACKEDLINKS_* variables.")
+    parser = argparse.ArgumentParser(
+        prog="python -m server", description="The tracked-links server; settings are TRACKEDLINKS_* variables."
+    )
     parser.add_argument("command", nargs="?", choices=["serve", "migrate"], default="serve")
     command = parser.parse_args().command
     try:

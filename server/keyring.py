@@ -11,7 +11,9 @@ def open_keys(path: Path, store: KeyStore) -> token.Keys:
     known = store.fingerprints()
     if not path.exists():
         if known:
-            raise SystemExit(f"{path} is missing, but the database has links signed with its keys: put the file back, or every mailed link is lost")
+            raise SystemExit(
+                f"{path} is missing, but the database has links signed with its keys: put the file back, or every mailed link is lost"
+            )
         keys = token.create(path)
     else:
         try:

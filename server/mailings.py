@@ -30,9 +30,7 @@ class Mailings:
         """The mailing, also when it is deleted."""
         return self._store.get(mailing_id)
 
-    def page(
-        self, creator: int | None, query: str, order_by: str, descending: bool, after: Key | None, size: int
-    ) -> Page[CountedMailing]:
+    def page(self, creator: int | None, query: str, order_by: str, descending: bool, after: Key | None, size: int) -> Page[CountedMailing]:
         """Mailings that are not deleted and pass every filter."""
         return self._store.page(creator, query, order_by, descending, after, size)
 

@@ -13,14 +13,6 @@ from datetime import UTC, datetime
 
 import structlog
 import uvloop
-from trackedlinks.v1 import (
-    click_service_pb2_grpc,
-    crm_service_pb2_grpc,
-    embedded_crm_service_pb2_grpc,
-    folder_service_pb2_grpc,
-    link_service_pb2_grpc,
-    mailing_service_pb2_grpc,
-)
 
 from redirect.token import Minter, Verifier
 from server.clickers import Clickers
@@ -59,6 +51,14 @@ from server.store.resets import ResetStore
 from server.sweeping import Sweeping
 from server.tracking import Tracking
 from server.urls import Minting
+from trackedlinks.v1 import (
+    click_service_pb2_grpc,
+    crm_service_pb2_grpc,
+    embedded_crm_service_pb2_grpc,
+    folder_service_pb2_grpc,
+    link_service_pb2_grpc,
+    mailing_service_pb2_grpc,
+)
 
 log = structlog.get_logger()
 
@@ -153,15 +153,21 @@ def wire(settings: Settings, database: Database) -> House:
     try:
         return House(Serving(settings.listen, services), Sweeping(ResetStore(database)))
     except RuntimeError as error:
-        raise SystemExit(f"cannot listen on {settings.listen}: is another server running there? (TRACKEDLINKS_LISTEN sets another address)") from error
+        raise SystemExit(
+            f"cannot listen on {settings.listen}: is another server running there? (TRACKEDLINKS_LISTEN sets another address)"
+        ) from error
 
 
 def run(settings: Settings) -> None:
     """Serves with uvloop and structured logs on standard error."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), structlog.processors.format_exc_info,
-                    structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"])],
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     with only_one(settings):

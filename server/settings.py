@@ -17,7 +17,9 @@ def _loopback(listen: str) -> str:
     if not (port.isascii() and port.isdigit() and int(port) < 65536):
         raise ValueError(f"must end in a port, not {listen!r}")
     if not loopback:
-        raise ValueError(f"must be a loopback address, not {host!r}: listening elsewhere needs TLS and credentials, which come with a later version")
+        raise ValueError(
+            f"must be a loopback address, not {host!r}: listening elsewhere needs TLS and credentials, which come with a later version"
+        )
     return listen
 
 

@@ -1,6 +1,7 @@
 """Removes what resets leave, a slice at a time: between two slices the writer takes the clicks that wait."""
 
 import asyncio
+import contextlib
 
 import structlog
 
@@ -18,6 +19,7 @@ class Sweeping:
     def __init__(self, store: ResetStore) -> None:
         self._store = store
         self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     def start(self) -> None:
         """Begins to sweep. Needs a running event loop."""
@@ -25,15 +27,16 @@ class Sweeping:
 
     async def stop(self) -> None:
         """Ends after the slice under way; the rest is found at the next start."""
+        self._stopping.set()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await self._task  # not cancelled: that would leave the slice running in its thread while the database is closed
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             try:
-                while await asyncio.to_thread(self._store.sweep):
+                while await asyncio.to_thread(self._store.sweep) and not self._stopping.is_set():
                     pass
             except DomainError as error:
                 log.warning("sweep_postponed", reason=error.reason.value)
-            await asyncio.sleep(LOOK_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)

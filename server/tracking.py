@@ -91,7 +91,9 @@ class Tracking:
         inserted = [(part, at, _registered_id(at.url)) for part, at in found if at.left_alone is None and _is_inserted(at.url)]
         known = self._messages.registered({link_id for _, _, link_id in inserted if link_id}) if inserted else set()
         unknown = [
-            Violation(part.name, f"{_place(html if part is MessagePart.html else text, at.start)}: there is no registered link {at.url[:60]!r}")
+            Violation(
+                part.name, f"{_place(html if part is MessagePart.html else text, at.start)}: there is no registered link {at.url[:60]!r}"
+            )
             for part, at, link_id in inserted
             if link_id not in known
         ]
@@ -112,7 +114,9 @@ def _check(html: bytes, text: bytes, charset: str) -> str:
         raise invalid(Violation("charset", f"must be utf-8, us-ascii, iso-8859-1 to -16 or windows-1250 to -1258, not {charset[:60]!r}"))
     size = len(html) + len(text)
     if size > MOST_BYTES:
-        problem = Violation("html" if len(html) > len(text) else "text", f"html and text together must be at most {MOST_BYTES:,} bytes, not {size:,}")
+        problem = Violation(
+            "html" if len(html) > len(text) else "text", f"html and text together must be at most {MOST_BYTES:,} bytes, not {size:,}"
+        )
         raise DomainError(Reason.message_too_large, problem.description, [problem], bytes=size)
     if not size:
         raise invalid(Violation("html", "html or text must be given"))

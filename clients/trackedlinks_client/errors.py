@@ -10,8 +10,8 @@ from grpc_status import rpc_status
 DOMAIN = "trackedlinks"
 
 
-@dataclass(frozen=True)
-class CallRefused(Exception):  # noqa: N818 (what happened, as in the contract)
+@dataclass(eq=False)  # not frozen: contextlib sets __traceback__
+class CallRefused(Exception):
     """A call that the service, or the way to it, did not take. `str()` gives one line per violation."""
 
     code: grpc.StatusCode
@@ -44,7 +44,7 @@ class CallRefused(Exception):  # noqa: N818 (what happened, as in the contract)
 
 def _details(error: grpc.RpcError) -> list[Any]:
     try:
-        status = rpc_status.from_call(error)  # type: ignore[no-untyped-call]
+        status = rpc_status.from_call(error)
     except ValueError:  # the details contradict the status: something between here and the service has changed it
         return []
     return list(status.details) if status else []

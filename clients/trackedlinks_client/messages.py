@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
 
 
-class MissingFields(ValueError):  # noqa: N818 (what is the matter, as in the contract)
+class MissingFields(ValueError):
     """There is no value for these merge fields: all of them, in the order of the message, HTML before text."""
 
     def __init__(self, names: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Minted URLs for any number of recipients over one stream, a batch at a time."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
@@ -25,13 +25,13 @@ class ForRecipient(Protocol):
 S = TypeVar("S", bound=ForRecipient)
 
 
-class WrongAnswer(Exception):  # noqa: N818 (what happened)
+class WrongAnswer(Exception):
     """The service answered a stream in a way that the contract rules out."""
 
 
 def minted(
     mailings: mailing_service_pb2_grpc.MailingServiceStub, mailing_id: int, rows: Iterable[S]
-) -> Iterator[tuple[S, mailing_service_pb2.RecipientUrls]]:
+) -> Generator[tuple[S, mailing_service_pb2.RecipientUrls], None, None]:
     """Each of the rows with its recipient's URLs of a mailing, or the error in their place, in order.
 
     Reads at most 2,000 rows ahead, whatever their number. Raises grpc.RpcError, WrongAnswer.

@@ -11,7 +11,7 @@ from trackedlinks_client.minting import WrongAnswer
 from trackedlinks_client.output import complain
 
 
-class Problem(Exception):  # noqa: N818 (what is the matter)
+class Problem(Exception):
     """Something here, not in the service, is in the way: a file, or what stands in it. The text says what, for people."""
 
 

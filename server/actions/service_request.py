@@ -57,7 +57,7 @@ class CreateServiceRequest(ActionKind):
         yield MakeServiceRequest(
             ServiceRequest(
                 person_id=occasion.person.id,
-                title=occasion.fill(self.title)[:255],
+                title=occasion.fill(self.title)[:255].strip() or occasion.link_name,
                 priority_id=self.priority_id,
                 category_id=self.category_id,
                 owner_id=self.owner_id or automatic,

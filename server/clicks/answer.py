@@ -11,7 +11,13 @@ from server.model.errors import DomainError
 from server.store.recording import Result
 
 _TAGS = nh3.ALLOWED_TAGS - {"map", "area", "img", "figure"}
-_ATTRIBUTES = {"*": {"lang", "dir", "title"}, "a": {"href"}, "td": {"colspan", "rowspan"}, "th": {"colspan", "rowspan", "scope"}, "ol": {"start"}}
+_ATTRIBUTES = {
+    "*": {"lang", "dir", "title"},
+    "a": {"href"},
+    "td": {"colspan", "rowspan"},
+    "th": {"colspan", "rowspan", "scope"},
+    "ol": {"start"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +50,7 @@ def answered(result: Result) -> Answered | DomainError:
 def _page(result: RecordedClick) -> Page:
     fields = text_fields(result.recipient_name, result.link_name, result.mailing_name, result.click.time)
     filled = fill_text(result.answer.text, {name: html.escape(value) for name, value in fields.items()})
-    cleaned = nh3.clean(filled, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes={"http", "https", "mailto", "tel"}, link_rel="noopener noreferrer")
+    cleaned = nh3.clean(
+        filled, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes={"http", "https", "mailto", "tel"}, link_rel="noopener noreferrer"
+    )
     return Page(cleaned, result.language, result.link_name)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from redirect.token import Verifier
 from server.clicks.answer import Answered, answered
 from server.clicks.group_commit import GroupCommit
-from server.model.click import Evidence, SeenClick, click_time
+from server.model.click import Evidence, SeenClick, click_seconds
 from server.model.errors import DomainError, Reason, Violation, invalid
 from server.store.recording import Result
 
@@ -71,9 +71,9 @@ class ClickWay:
             problems.append(Violation("evidence.method", f"must have at most 16 characters, not {len(draft.evidence.method)}"))
         if click_id is None or problems:
             return invalid(*problems)
-        time = click_time(click_id)
-        if not now - REPLAY_WINDOW <= time <= now + FUTURE:
-            return DomainError(Reason.click_time_refused, f"the click's time, {time.isoformat()}, is too long ago or in the future")
+        age = now.timestamp() - click_seconds(click_id)
+        if not -FUTURE.total_seconds() <= age <= REPLAY_WINDOW.total_seconds():
+            return DomainError(Reason.click_time_refused, f"the click's time is {abs(age):,.0f} seconds {'ago' if age > 0 else 'ahead'}")
         claims = self._verifier.verify(draft.token.encode("utf-8", "replace"))
         if claims is None:
             return DomainError(Reason.token_invalid, "the token was not minted here, or not in this spelling")

@@ -36,5 +36,7 @@ def check_actions(crm: References, actions: Mapping[str, Sequence[LinkAction]], 
 def check_missing(missing: Sequence[tuple[str, Reference]]) -> None:
     """Raises REFERENCE_NOT_FOUND for references that do not exist, each with the path of its field."""
     if missing:
-        violations = [Violation(field, f"the CRM has no {catalog.value.replace('_', ' ')} {entry_id}") for field, (catalog, entry_id) in missing]
+        violations = [
+            Violation(field, f"the CRM has no {catalog.value.replace('_', ' ')} {entry_id}") for field, (catalog, entry_id) in missing
+        ]
         raise DomainError(Reason.reference_not_found, f"{violations[0].field}: {violations[0].description}", violations)

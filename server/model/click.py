@@ -59,6 +59,16 @@ class SeenClick:
     replayed: bool = False
 
     @property
+    def verdict(self) -> "Verdict":
+        """Whose click it is, as far as can be told."""
+        return verdict_of(self.evidence)
+
+    @property
+    def identity(self) -> int:
+        """Who is written down as the one who clicked: a do-not-track recipient is written nowhere."""
+        return NOBODY if self.do_not_track else self.recipient
+
+    @property
     def microseconds(self) -> int:
         """When it happened: the time in its id, in microseconds since 1970."""
         return int.from_bytes(self.id[:6], "big") * 1000
@@ -117,4 +127,9 @@ class Clicker(SQLModel):
 
 def click_time(click_id: bytes) -> datetime:
     """The time in a UUIDv7: its first 48 bits are milliseconds since 1970. Source: RFC 9562, 5.7."""
-    return datetime.fromtimestamp(int.from_bytes(click_id[:6], "big") / 1000, UTC)
+    return datetime.fromtimestamp(click_seconds(click_id), UTC)
+
+
+def click_seconds(click_id: bytes) -> float:
+    """The same in seconds since 1970: 48 bits reach further than a datetime does."""
+    return int.from_bytes(click_id[:6], "big") / 1000

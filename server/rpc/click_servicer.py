@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
 
-from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, error_pb2, mailing_pb2
-
 from server.clickers import Clickers
 from server.clicks.answer import Answered
 from server.clicks.way import ClickDraft, ClickWay
@@ -16,6 +14,7 @@ from server.rpc import checks, wire
 from server.rpc.calls import run
 from server.rpc.errors import RETRYABLE
 from server.rpc.lists import PageTokens
+from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, error_pb2, mailing_pb2
 
 R = TypeVar("R", click_pb2.Click, click_pb2.Clicker)
 

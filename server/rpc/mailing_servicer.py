@@ -3,8 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from trackedlinks.v1 import mailing_pb2, mailing_service_pb2, mailing_service_pb2_grpc
-
 from server.mailings import Mailings
 from server.model.mailing import Mailing
 from server.rendering import Rendering
@@ -14,6 +12,7 @@ from server.rpc.lists import PageTokens, order_of
 from server.rpc.recipients import checked, in_pieces, same_subject
 from server.tracking import Tracking
 from server.urls import Minting
+from trackedlinks.v1 import mailing_pb2, mailing_service_pb2, mailing_service_pb2_grpc
 
 WRITABLE = (
     "name",
@@ -47,7 +46,9 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
         checks.positive(id=request.id)
         return messages.mailing(await run(self._mailings.get, request.id))
 
-    async def ListMailings(self, request: mailing_service_pb2.ListMailingsRequest, context: Any) -> mailing_service_pb2.ListMailingsResponse:
+    async def ListMailings(
+        self, request: mailing_service_pb2.ListMailingsRequest, context: Any
+    ) -> mailing_service_pb2.ListMailingsResponse:
         size, after = self._tokens.page_size(request), self._tokens.after(request)
         order, descending = order_of(request.order_by, ORDERS, "create_time desc")
         checks.query(request.query)
@@ -66,7 +67,9 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
         checks.positive(id=request.id)
         return messages.mailing(await run(self._mailings.delete, request.id, request.etag))
 
-    async def TrackMessage(self, request: mailing_service_pb2.TrackMessageRequest, context: Any) -> mailing_service_pb2.TrackMessageResponse:
+    async def TrackMessage(
+        self, request: mailing_service_pb2.TrackMessageRequest, context: Any
+    ) -> mailing_service_pb2.TrackMessageResponse:
         checks.positive(mailing_id=request.mailing_id)
         parts = (request.html, request.text, request.charset)
         return messages.tracked_message(await run(self._tracking.track, request.mailing_id, *parts, user_of(context)))
@@ -93,7 +96,9 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
                 checks.mint_subject(request.mailing_id, request.link_ids)
                 first = request
                 inside = request.mailing_id > 0
-                mint = await (run(self._minting.inside, request.mailing_id) if inside else run(self._minting.outside, list(request.link_ids)))
+                mint = await (
+                    run(self._minting.inside, request.mailing_id) if inside else run(self._minting.outside, list(request.link_ids))
+                )
             same_subject(first, request)
             minted = await run(messages.minted, mint, checked(request))
             for start, some in in_pieces(minted):

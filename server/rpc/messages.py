@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
-
 from server.messages.template import Literal, MergeField, PlacementSlot, Segment
 from server.model.errors import Violation
 from server.model.mailing import CountedMailing, Recipient
@@ -12,6 +10,7 @@ from server.rpc import wire
 from server.rpc.recipients import Checked, error_of
 from server.tracking import TrackedMessage
 from server.urls import Mint
+from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
 
 
 def mailing(found: CountedMailing) -> mailing_pb2.Mailing:

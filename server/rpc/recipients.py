@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
-from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
 
 from server.model.errors import DomainError, Violation, invalid
 from server.model.mailing import Recipient
 from server.rpc import wire
+from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
 
 MOST_RECIPIENTS = 1000
 
@@ -51,7 +51,9 @@ def same_subject(first: RecipientsRequest, request: RecipientsRequest) -> None:
 
 def error_of(violations: Sequence[Violation]) -> mailing_service_pb2.RecipientError:
     """The violations as they go over the wire, in the place of one recipient."""
-    found = [mailing_service_pb2.RecipientError.Violation(field=violation.field, description=violation.description) for violation in violations]
+    found = [
+        mailing_service_pb2.RecipientError.Violation(field=violation.field, description=violation.description) for violation in violations
+    ]
     return mailing_service_pb2.RecipientError(violations=found)
 
 
@@ -72,5 +74,3 @@ def _recipient(message: mailing_pb2.Recipient) -> Checked:
         return wire.to_model(message, Recipient, "")
     except DomainError as error:
         return tuple(error.violations)
-
-

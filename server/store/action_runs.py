@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from server.model.action import ActionKind, ActionOutcome, ActionState, LinkAction, Occasion, RepeatPolicy
-from server.model.click import SeenClick, click_time
+from server.model.click import click_time
 from server.model.crm import Catalog, Person
 from server.model.effects import Effect
 from server.model.ids import person_of
+from server.store.click_rows import NewClick
 from server.store.crm_effects import apply
-from server.store.destinations import Destination
 from server.store.sql import Statements, click_id_of
 
 ONCE_OVER_ALL = -1
@@ -18,23 +18,16 @@ ONCE_OVER_ALL = -1
 NO_PERSON = "The recipient is not a registered person"
 UNKNOWN_PERSON = "The CRM does not know this person"
 DO_NOT_TRACK = "The recipient does not want to be tracked"
+REFUSED = "The CRM did not take the change"
 DONE_BEFORE = "Already done for this recipient"
 DONE_IN_MAILING = "Already done for this recipient in this mailing"
 
 LedgerKey = tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class CountedClick:
-    """A click whose actions are to run."""
-
-    seen: SeenClick
-    destination: Destination
-
-
 @dataclass(slots=True)
 class _Run:
-    click: CountedClick
+    click: NewClick
     position: int
     action: LinkAction
     kind: ActionKind
@@ -45,13 +38,18 @@ class _Run:
 class ActionRuns:
     """The runs of one batch."""
 
-    def __init__(self, statements: Statements, clicks: Sequence[CountedClick], persons: dict[int, Person]) -> None:
+    def __init__(self, statements: Statements, clicks: Sequence[NewClick], persons: dict[int, Person], effects_allowed: bool) -> None:
+        """`effects_allowed` = False has every action fail: the database has refused what one of them wanted."""
         self._statements = statements
         self._persons = persons
+        self._effects_allowed = effects_allowed
         self._runs = [run for click in clicks for run in _runs_of(click)]
 
     def run(self) -> dict[bytes, list[ActionOutcome]]:
         """Lets every action that may run happen, and says what became of each, by click."""
+        if not self._effects_allowed:
+            for run in self._runs:
+                run.outcome = ActionOutcome(run.action.id, ActionState.failed, REFUSED)
         self._refuse_missing_references()
         self._claim()
         apply(self._statements, self._effects())
@@ -83,7 +81,7 @@ class ActionRuns:
         won = {tuple(row) for row in self._statements.inserted(_CLAIM, rows, _CLAIM_END)}
         for run in self._runs:
             if run.outcome is None and run.claim is not None and (run.claim not in won or first[run.claim] is not run):
-                reason = DONE_BEFORE if run.claim[2] == ONCE_OVER_ALL else DONE_IN_MAILING
+                reason = DONE_IN_MAILING if run.claim[2] > 0 else DONE_BEFORE
                 run.outcome = ActionOutcome(run.action.id, ActionState.skipped, reason)
 
     def _effects(self) -> Iterable[Effect]:
@@ -118,7 +116,7 @@ def outcomes_of(statements: Statements, click_ids: Iterable[bytes]) -> dict[byte
     return outcomes
 
 
-def _runs_of(click: CountedClick) -> Iterable[_Run]:
+def _runs_of(click: NewClick) -> Iterable[_Run]:
     seen, destination = click.seen, click.destination
     for position, action in enumerate(destination.link.actions):
         if seen.do_not_track:

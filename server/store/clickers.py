@@ -1,13 +1,13 @@
 """Clicks and clickers in the database, read for people; the way of a click writes them in server/store/recording.py."""
 
-import json
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, select
 
 from server.model.action import ActionOutcome, ActionState
-from server.model.click import Click, Clicker, Evidence, Verdict
+from server.model.click import Click, Clicker, Verdict
 from server.store.action_runs import click_text
+from server.store.click_rows import evidence_of
 from server.store.click_tables import action_run, click, clicker, interned
 from server.store.database import Database
 from server.store.links import by_ids, link
@@ -93,7 +93,6 @@ def _clicker(row: Any, mailing_id: int, link_id: int) -> Clicker:
 
 
 def _click(row: Any, outcomes: list[ActionOutcome]) -> Click:
-    method, prefetch, user_agent = json.loads(row.evidence)
     return Click.model_construct(
         id=click_text(row.id),
         placement_id=row.placement_id,
@@ -101,7 +100,7 @@ def _click(row: Any, outcomes: list[ActionOutcome]) -> Click:
         mailing_id=row.mailing_id,
         recipient=row.recipient,
         verdict=Verdict(row.verdict),
-        evidence=Evidence.model_construct(method=method, prefetch=prefetch, user_agent=user_agent),
+        evidence=evidence_of(row.evidence),
         test=row.test,
         actions=outcomes,
     )

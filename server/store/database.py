@@ -26,6 +26,7 @@ class Database:
         self.engine = _engine(url)
         self.dialect = self.engine.dialect.name
         self.is_sqlite = self.dialect == "sqlite"
+        self._one_state = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._run_jobs, name="writer", daemon=True)
         self._writer.start()
@@ -33,7 +34,7 @@ class Database:
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in a transaction that sees one state of the database. Raises DomainError STORE_UNAVAILABLE."""
-        with unavailable(), self.engine.connect() as connection:
+        with unavailable(), self.engine.connect().execution_options(**self._one_state) as connection:
             return work(connection)
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -104,7 +105,9 @@ def violates(error: IntegrityError, constraint: str, *columns: str) -> bool:
 
 def _unavailable(error: Exception) -> DomainError:
     cause = getattr(error, "orig", None) or error
-    return DomainError(Reason.store_unavailable, "the database cannot be reached or is locked; nothing was stored", cause=type(cause).__name__)
+    return DomainError(
+        Reason.store_unavailable, "the database cannot be reached or is locked; nothing was stored", cause=type(cause).__name__
+    )
 
 
 def _engine(url: str) -> Engine:

@@ -45,9 +45,7 @@ class MailingStore:
         """The mailing. Raises MAILING_NOT_FOUND."""
         return self._database.read(lambda connection: by_id(connection, mailing_id))
 
-    def page(
-        self, creator: int | None, query: str, order_by: str, descending: bool, after: Key | None, size: int
-    ) -> Page[CountedMailing]:
+    def page(self, creator: int | None, query: str, order_by: str, descending: bool, after: Key | None, size: int) -> Page[CountedMailing]:
         """Mailings that are not deleted and pass every filter."""
 
         def work(connection: Connection) -> Page[CountedMailing]:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -86,10 +87,12 @@ def _local_links(connection: Connection, mailing_id: int, uses: Sequence[Use], u
     known = select(placement.c.url, placement.c.link_id).join(link, link.c.id == placement.c.link_id)
     rows = connection.execute(known.where(placement.c.mailing_id == mailing_id, link.c.mailing_id == mailing_id))
     local = {row.url: row.link_id for row in rows}
-    stamp = {"mailing_id": mailing_id, "creator": user, "updater": user, "create_time": now, "update_time": now, "folder_id": 0}
+    stamp: dict[str, Any] = {"mailing_id": mailing_id, "creator": user, "updater": user, "create_time": now, "update_time": now, "folder_id": 0}
     for use in uses:
         if not use.link_id and use.url not in local:
-            draft = Link.model_construct(name=use.url[:255], response=Redirect.model_construct(tag="redirect", url=use.url), actions=[], **stamp)
+            draft = Link.model_construct(
+                name=use.url[:255], response=Redirect.model_construct(tag="redirect", url=use.url), actions=[], **stamp
+            )
             local[use.url] = insert_link(connection, draft)
     return local
 

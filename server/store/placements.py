@@ -72,4 +72,6 @@ def of_mailing(connection: Connection, mailing_id: int, link_ids: Sequence[int] 
     if link_ids is not None:
         statement = statement.where(placement.c.link_id.in_(link_ids))
     rows = connection.execute(statement)
-    return [Placement.model_construct(**dict(row._mapping) | {"kind": PlacementKind(row.kind), "part": MessagePart(row.part)}) for row in rows]
+    return [
+        Placement.model_construct(**dict(row._mapping) | {"kind": PlacementKind(row.kind), "part": MessagePart(row.part)}) for row in rows
+    ]

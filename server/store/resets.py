@@ -47,7 +47,11 @@ def _clickers(connection: Connection, link_id: int, below: int) -> bool:
     connection.execute(delete(clicker).where(tuple_(*key).in_([tuple(row) for row in rows])))
     gone = {(row.mailing_id, row.recipient) for row in rows if row.mailing_id}
     where = tuple_(clicker.c.mailing_id, clicker.c.recipient).in_(sorted(gone))
-    left = {tuple(row) for row in connection.execute(select(clicker.c.mailing_id, clicker.c.recipient).where(where).distinct())} if gone else set()
+    left = (
+        {tuple(row) for row in connection.execute(select(clicker.c.mailing_id, clicker.c.recipient).where(where).distinct())}
+        if gone
+        else set()
+    )
     for mailing_id, lost in sorted(Counter(mailing_id for mailing_id, _ in gone - left).items()):
         fallen = mailing_count.c.clickers - lost
         connection.execute(update(mailing_count).where(mailing_count.c.mailing_id == mailing_id).values(clickers=fallen))

@@ -11,8 +11,8 @@ import server.actions  # noqa: F401  (joins the kinds of action to one union, be
 from server.model.action import LinkAction
 from server.model.folder import Folder
 from server.model.link import Link, Response
-from server.model.mailing import GoogleAnalytics, Mailing, Placement
-from server.store.types import BIG_ID, AsJson, ClickId, UtcMicroseconds
+from server.model.mailing import GoogleAnalytics, Mailing, MessagePart, Placement, PlacementKind
+from server.store.types import BIG_ID, AsJson, UtcMicroseconds
 
 NEVER_REUSED = {"sqlite_autoincrement": True}
 """SQLite would give a deleted row's id to the next one, and an old token to someone else."""
@@ -118,8 +118,8 @@ class PlacementRow(Placement, table=True):
     id: int = given_id()
     mailing_id: int = number()
     link_id: int = number()
-    kind: int = small()
-    part: int = small()
+    kind: PlacementKind = small()
+    part: MessagePart = small()
     url: str = Field(sa_column=Column(Text, nullable=False))
 
 

@@ -5,10 +5,10 @@ import threading
 from typing import Any
 
 import httpx2
-from trackedlinks.v1 import click_service_pb2
 
 from tests.support.campaign import Campaign, person
 from tests.support.house import House
+from trackedlinks.v1 import click_service_pb2
 
 CLICKS = 2000
 KILLS_AFTER = (300, 900, 1500)
@@ -18,7 +18,7 @@ KILLS_AFTER = (300, 900, 1500)
 async def test_killing_the_server_amid_two_thousand_clicks_loses_and_doubles_none(campaign: Campaign, house: House) -> None:
     link = await campaign.link()
     html = f'<a href="trackedlink:{link.id}">x</a>'.encode()
-    mailing_id, minted = await campaign.mail(html, [person(number) for number in range(1, CLICKS + 1)])
+    _, minted = await campaign.mail(html, [person(number) for number in range(1, CLICKS + 1)])
     answered: set[int] = set()
     tries = 0
     kills = list(KILLS_AFTER)

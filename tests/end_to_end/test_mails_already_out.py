@@ -1,6 +1,8 @@
 """What mails already out do when their link, its folder or its mailing changes; and who is counted."""
 
 import httpx2
+
+from tests.support.campaign import Campaign, person
 from trackedlinks.v1 import (
     click_pb2,
     click_service_pb2,
@@ -11,8 +13,6 @@ from trackedlinks.v1 import (
     mailing_pb2,
     mailing_service_pb2,
 )
-
-from tests.support.campaign import Campaign, person
 
 
 async def test_an_edited_link_leads_elsewhere_and_acts_otherwise_at_the_next_click(campaign: Campaign, browser: httpx2.AsyncClient) -> None:

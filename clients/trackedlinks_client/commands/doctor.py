@@ -40,7 +40,7 @@ def _names() -> list[str]:
 
 def _service(service: Connection, name: str) -> tuple[str, bool]:
     """The state of a service, and whether that is as it should be. Raises grpc.RpcError when no server answers."""
-    health = health_pb2_grpc.HealthStub(service.channel)  # type: ignore[no-untyped-call]
+    health = health_pb2_grpc.HealthStub(service.channel)
     try:
         status = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=_SECONDS).status
     except grpc.RpcError as error:

@@ -51,6 +51,8 @@ def send(
     """
     html, plain = _parts(file, text)
     name = name or file.stem
+    if len(subject.splitlines()) > 1:
+        raise typer.BadParameter("must be one line", param_hint="--subject")
     draft = mailing_pb2.Mailing(name=name, track_all_links=track_all, google_analytics=analytics(ga_source, ga_campaign))
     try:
         writer = _Writer(out, address(sender), subject or name)

@@ -1,0 +1,257 @@
+"""The group commit: what one transaction does for many clicks, on each kind of database."""
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import func, insert, select, update
+from uuid_utils import uuid7
+
+import server.actions
+from server.model.action import LinkAction
+from server.model.click import Evidence, RecordedClick, SeenClick
+from server.model.crm import Catalog, CatalogEntry, Person
+from server.model.ids import person_recipient
+from server.model.link import CountedLink, Link, Redirect
+from server.model.mailing import GoogleAnalytics, Mailing, MessagePart
+from server.store import click_tables
+from server.store.clickers import ClickerStore
+from server.store.crm_tables import EntryRow, PersonRow
+from server.store.database import Database
+from server.store.links import LinkStore
+from server.store.mailings import MailingStore
+from server.store.messages import MessageStore, Use
+from server.store.recording import Recorder
+from server.store.requests import RequestId
+from server.store.resets import ResetStore
+from server.store.tables import table_of
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NO_ID = RequestId("", b"", NOW)
+KINDS = server.actions.KINDS
+
+
+class Setup:
+    """A mailing with two links, and clicks on them."""
+
+    def __init__(self, database: Database, *actions: LinkAction) -> None:
+        self.database = database
+        self.links = LinkStore(database)
+        self.mailings = MailingStore(database)
+        draft = Link.model_validate(
+            {
+                "name": "L",
+                "response": {"tag": "redirect", "url": "https://example.com/"},
+                "actions": actions,
+                "create_time": NOW,
+                "update_time": NOW,
+            }
+        )
+        self.one, self.two = self.links.create([draft, draft.model_copy(update={"actions": []})], NO_ID)
+        self.mailing = self.mailings.create(Mailing(name="M", create_time=NOW, update_time=NOW), NO_ID)
+        uses = [Use(MessagePart.html, 0, 1, "trackedlink:1", self.one.id), Use(MessagePart.html, 2, 3, "trackedlink:2", self.two.id)]
+        self.placements = MessageStore(database).track(self.mailing.id, "utf-8", b"abcd", b"", uses, 0, NOW)
+        self.resets = ResetStore(database)
+
+    def click(self, person_id: int, link: int = 0, method: str = "GET", **fields: bool) -> SeenClick:
+        flags = {"test": False, "do_not_track": False} | fields
+        return SeenClick(uuid7().bytes, self.placements[link].id, person_recipient(person_id), evidence=Evidence(method=method), **flags)
+
+    def counts(self, link: CountedLink) -> tuple[int, int, int]:
+        counts = self.links.get([link.id])[0].counts
+        return counts.clicks, counts.clickers, counts.suspected
+
+    def mailing_counts(self) -> tuple[int, int, int]:
+        counts = self.mailings.get(self.mailing.id).counts
+        return counts.clicks, counts.clickers, counts.suspected
+
+    def total(self, column: str, table: str = "roll_up") -> int:
+        of = click_tables.metadata.tables[table]
+        return int(self.database.read(lambda connection: connection.execute(select(func.coalesce(func.sum(of.c[column]), 0))).scalar_one()))
+
+
+def test_one_batch_and_one_click_at_a_time_count_alike(database: Database) -> None:
+    setup = Setup(database)
+    clicks = [setup.click(person_id % 5 + 1, link=person_id % 2, method="HEAD" if person_id % 7 == 0 else "GET") for person_id in range(60)]
+    results = Recorder(database).record(clicks)
+    assert all(isinstance(result, RecordedClick) and not result.duplicate for result in results)
+    together = (
+        setup.counts(setup.one),
+        setup.counts(setup.two),
+        setup.mailing_counts(),
+        setup.total("clicks"),
+        setup.total("first_clicks"),
+    )
+    assert together == ((25, 5, 5), (26, 5, 4), (51, 5, 9), 51, 10)
+    other = Setup(database)
+    recorder = Recorder(database)
+    for seen in clicks:
+        recorder.record([SeenClick(uuid7().bytes, other.placements[0 if seen.placement_id == setup.placements[0].id else 1].id,
+                                   seen.recipient, False, False, seen.evidence)])  # fmt: skip
+    assert (other.counts(other.one), other.counts(other.two), other.mailing_counts()) == together[:3]
+
+
+def test_a_click_that_stands_twice_in_a_batch_or_comes_again_is_one(database: Database) -> None:
+    setup = Setup(database)
+    seen = setup.click(1)
+    recorder = Recorder(database)
+    assert [result.duplicate for result in recorded(recorder, [seen, seen])] == [False, True]
+    assert [result.duplicate for result in recorded(Recorder(database), [seen])] == [True]
+    assert setup.counts(setup.one) == (1, 1, 0)
+
+
+def test_two_servers_that_record_the_same_people_at_once_count_each_clicker_once(database: Database) -> None:
+    setup = Setup(database)
+    people = range(1, 41)
+    batches = [[setup.click(person_id, link=link) for person_id in people for link in (0, 1)] for _ in range(6)]
+    errors: list[BaseException] = []
+
+    def run(batch: Sequence[SeenClick]) -> None:
+        recorder = Recorder(database)
+        try:
+            for start in range(0, len(batch), 8):
+                recorder.record(batch[start : start + 8])
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(batch,)) for batch in batches]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert (setup.counts(setup.one), setup.counts(setup.two), setup.mailing_counts()) == ((240, 40, 0), (240, 40, 0), (480, 40, 0))
+
+
+def test_an_action_once_per_recipient_is_done_once_by_many_servers(database: Database) -> None:
+    request = KINDS["service_request"].model_validate({"title": "Call"})
+    setup = Setup(database, LinkAction(kind=request))
+    add_person(database, 1)
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            for _ in range(5):
+                Recorder(database).record([setup.click(1)])
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    made = database.read(lambda connection: connection.exec_driver_sql("SELECT count(*) FROM crm_service_request").scalar_one())
+    assert (made, setup.counts(setup.one)) == (1, (20, 1, 0))
+
+
+def test_a_click_whose_effects_the_database_refuses_is_counted_without_them_and_harms_no_other(database: Database) -> None:
+    setup = Setup(database, LinkAction(kind=KINDS["set_field"].model_validate({"field": "f", "value": "v"})))
+    add_person(database, 1)
+    add_person(database, 2)
+    forbid_person_two(database)
+    results = recorded(Recorder(database), [setup.click(1), setup.click(2), setup.click(1, link=1)])
+    assert [[outcome.state.name for outcome in result.click.actions] for result in results] == [["done"], ["failed"], []]
+    assert (setup.counts(setup.one), setup.counts(setup.two)) == ((2, 2, 0), (1, 1, 0))
+    fields = database.read(
+        lambda connection: [tuple(row) for row in connection.exec_driver_sql("SELECT person_id, value FROM crm_extra_field")]
+    )
+    assert fields == [(1, "v")]
+
+
+def test_a_reset_is_swept_until_nothing_says_who_clicked(database: Database) -> None:
+    setup = Setup(database)
+    recorder = Recorder(database)
+    clicks = [setup.click(person_id) for person_id in range(1, 701)] + [setup.click(person_id, link=1) for person_id in (1, 2)]
+    recorder.record(clicks)
+    assert setup.mailing_counts() == (702, 700, 0)
+    setup.links.reset(setup.one.id, "", NO_ID, datetime.now(UTC))
+    assert setup.counts(setup.one) == (0, 0, 0)
+    assert setup.mailing_counts()[0] == 2
+    recorder.record([setup.click(3), setup.click(1)])
+    while setup.resets.sweep():
+        pass
+    assert setup.counts(setup.one) == (2, 2, 0)
+    assert setup.mailing_counts() == (4, 3, 0)
+    assert setup.total("clicks") == 4
+    assert setup.total("clicks", "clicker") == 4
+    remaining = ClickerStore(database).clicks(setup.one.id, 0, None, None, 1000).items
+    assert sorted(click.recipient for click in remaining) == [person_recipient(1), person_recipient(3)]
+    identified = database.read(
+        lambda connection: connection.exec_driver_sql("SELECT count(*) FROM click WHERE recipient <> 0").scalar_one()
+    )
+    assert identified == 4
+    assert [result.duplicate for result in recorded(recorder, clicks[:3])] == [True] * 3
+
+
+def test_a_test_is_stored_and_counts_nowhere(database: Database) -> None:
+    setup = Setup(database, LinkAction(kind=KINDS["set_field"].model_validate({"field": "f", "value": "v"})))
+    add_person(database, 1)
+    results = recorded(Recorder(database), [setup.click(1, test=True), setup.click(1, test=True, method="HEAD")])
+    assert [result.click.actions for result in results] == [[], []]
+    assert (setup.counts(setup.one), setup.mailing_counts(), setup.total("clicks")) == ((0, 0, 0), (0, 0, 0), 0)
+    assert len(ClickerStore(database).clicks(setup.one.id, 0, None, None, 10).items) == 2
+
+
+def test_do_not_track_is_written_nowhere_and_runs_only_removals(database: Database) -> None:
+    entry = table_of(EntryRow)
+    database.write(lambda connection: connection.execute(insert(entry), [named(Catalog.interest, 1), named(Catalog.interest, 2)]))
+    interests = KINDS["interests"].model_validate({"add": [1], "remove": [2]})
+    setup = Setup(database, LinkAction(kind=interests), LinkAction(kind=KINDS["set_field"].model_validate({"field": "f", "value": "v"})))
+    add_person(database, 1)
+    database.write(lambda connection: connection.exec_driver_sql("INSERT INTO crm_membership (entry_id, person_id) VALUES (2, 1)"))
+    (result,) = recorded(Recorder(database), [setup.click(1, do_not_track=True)])
+    assert [outcome.state.name for outcome in result.click.actions] == ["done", "skipped"]
+    assert setup.counts(setup.one) == (1, 0, 0)
+    assert setup.total("clicks", "clicker") == 0
+    for table in ("crm_membership", "crm_extra_field", "ledger"):
+        assert database.read(lambda connection, name=table: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one()) == 0
+    assert database.read(lambda connection: connection.exec_driver_sql("SELECT recipient FROM click").scalar_one()) == 0
+
+
+@pytest.mark.parametrize("change", ["link", "mailing"])
+def test_a_change_made_by_another_process_is_seen_by_the_next_click(database: Database, change: str) -> None:
+    setup = Setup(database)
+    recorder = Recorder(database)
+    recorder.record([setup.click(1)])
+    if change == "link":
+        table = click_tables.metadata.tables["link"]
+        values = {"response": Redirect(url="https://example.com/new")}
+        database.write(lambda connection: connection.execute(update(table).values(revision=table.c.revision + 1, **values)))
+        expected = "https://example.com/new"
+    else:
+        analytics = GoogleAnalytics(source="s")
+        table = click_tables.metadata.tables["mailing"]
+        database.write(lambda connection: connection.execute(update(table).values(revision=2, google_analytics=analytics)))
+        expected = "https://example.com/?utm_medium=email&utm_source=s"
+    assert recorded(recorder, [setup.click(1)])[0].answer.location == expected
+
+
+def recorded(recorder: Recorder, batch: Sequence[SeenClick]) -> list[RecordedClick]:
+    results = recorder.record(batch)
+    assert all(isinstance(result, RecordedClick) for result in results)
+    return [result for result in results if isinstance(result, RecordedClick)]
+
+
+def add_person(database: Database, person_id: int) -> None:
+    values = Person(name=f"Person {person_id}").model_dump(include={"name", "email", "our_contact_id"}) | {
+        "id": person_id,
+        "email_key": None,
+    }
+    database.write(lambda connection: connection.execute(insert(table_of(PersonRow)).values(**values)))
+
+
+def named(catalog: Catalog, entry_id: int) -> dict[str, object]:
+    entry = CatalogEntry(catalog=catalog, name=f"{catalog.value} {entry_id}")
+    return {"id": entry_id, "catalog": catalog.value, "name": entry.name, "name_key": entry.name}
+
+
+def forbid_person_two(database: Database) -> None:
+    """Makes the database refuse an extra field of person 2, as a broken rule of a future version might."""
+    if database.is_sqlite:
+        trigger = "CREATE TRIGGER no BEFORE INSERT ON crm_extra_field WHEN NEW.person_id = 2 BEGIN SELECT RAISE(ABORT, 'no'); END"
+    else:
+        trigger = "ALTER TABLE crm_extra_field ADD CONSTRAINT no CHECK (person_id <> 2)"
+    database.write(lambda connection: connection.exec_driver_sql(trigger))
