@@ -1,6 +1,6 @@
 """The stream to ClickService: every click that waits goes with the next batch, two batches may be uncommitted, and there is no timer.
 
-Measured: a window of one loses a tenth, three and four win nothing, a timer that lingers for more clicks costs 3× (DESIGN, The way of a click).
+Measured: a window of one loses a tenth, three and four win nothing, a timer that lingers for more clicks costs 3×.
 """
 
 import asyncio

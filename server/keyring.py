@@ -7,7 +7,10 @@ from server.store.keys import KeyStore
 
 
 def open_keys(path: Path, store: KeyStore) -> token.Keys:
-    """The keys that this installation signs with; a first start makes them. Raises SystemExit, saying what to do, when they do not fit the database."""
+    """The keys that this installation signs with; a first start makes them.
+
+    Raises SystemExit, saying what to do, when they do not fit the database.
+    """
     known = store.fingerprints()
     if not path.exists():
         if known:

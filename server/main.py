@@ -176,7 +176,7 @@ def run(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def only_one(settings: Settings) -> Iterator[None]:
-    """Holds the directory for this process as long as its database is the embedded one. Raises SystemExit, naming the process that has it."""
+    """Holds the directory for this process if its database is the embedded one. Raises SystemExit, naming the process that has it."""
     settings.directory.mkdir(parents=True, exist_ok=True)
     if not settings.database_url.startswith("sqlite"):
         yield

@@ -18,9 +18,10 @@ class References(Protocol):
 
 
 def check_actions(crm: References, actions: Mapping[str, Sequence[LinkAction]], known: Collection[Reference] = ()) -> None:
-    """Raises REFERENCE_NOT_FOUND with every id that the CRM does not have. `actions` by the path of their link; what is `known` is not asked for.
+    """Raises REFERENCE_NOT_FOUND with every id that the CRM does not have. `actions` are given by the path of their link.
 
-    An id that stood in the link before may have gone since: that is no reason to refuse a change of something else.
+    What is `known` is not asked for: an id that stood in the link before may have gone since, which is no reason to refuse
+    a change of something else.
     """
     named = [
         (f"{path}.actions[{index}].{action.kind.tag}.{field}", (catalog, entry_id))

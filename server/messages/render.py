@@ -7,7 +7,7 @@ from server.messages.part import Part
 from server.messages.template import Literal, MergeField, PlacementSlot, Segment, field_names
 
 
-class MissingFields(ValueError):  # noqa: N818 (what is the matter, as in the contract)
+class MissingFields(ValueError):
     """A recipient brings no value for these merge fields: all of them, in the order the template names them."""
 
     def __init__(self, names: Sequence[str]) -> None:

@@ -111,7 +111,9 @@ def _bad_request(violations: Iterable[Violation], room: int) -> error_details_pb
 
 def _room_beside(status: status_pb2.Status) -> int:
     """The bytes that are left for a BadRequest: details travel as base64, and every byte of the message as up to three."""
-    return (MOST_HEADER_BYTES - _OTHER_HEADERS - len(quote(status.message, safe=" " + punctuation))) * 3 // 4 - status.ByteSize()
+    message = len(quote(status.message, safe=" " + punctuation))
+    size: int = status.ByteSize()
+    return (MOST_HEADER_BYTES - _OTHER_HEADERS - message) * 3 // 4 - size
 
 
 def _cut(text: str, most_bytes: int) -> str:
@@ -171,5 +173,5 @@ async def _abort(error: Exception, method: str, context: Any) -> NoReturn:
         log.warning("store_unavailable", method=method, **error.metadata)
     status = status_of(error)
     assert status.code != code_pb2.OK
-    await context.abort_with_status(rpc_status.to_status(status))  # type: ignore[no-untyped-call]
+    await context.abort_with_status(rpc_status.to_status(status))
     raise AssertionError("unreachable: abort_with_status raises")

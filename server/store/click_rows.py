@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 from server.model.click import Answer, Evidence, SeenClick, Verdict
 from server.model.ids import NOBODY
@@ -112,9 +113,9 @@ def evidence_of(text: str) -> Evidence:
     return Evidence.model_construct(method=method, prefetch=prefetch, user_agent=user_agent)
 
 
-def _stored(row: tuple[object, ...]) -> StoredClick:
+def _stored(row: Any) -> StoredClick:
     _, recipient, verdict, test, evidence, answer = row
-    return StoredClick(int(str(recipient)), Verdict(verdict), bool(test), evidence_of(str(evidence)), Answer(**json.loads(str(answer))))
+    return StoredClick(recipient, Verdict(verdict), bool(test), evidence_of(evidence), Answer(**json.loads(answer)))
 
 
 def _evidence_text(evidence: Evidence) -> str:

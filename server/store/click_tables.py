@@ -103,7 +103,7 @@ roll_up = Table(
     _big("suspected"),
     _big("first_clicks"),
     sqlite_with_rowid=False,
-    comment="counts per placement and 15 minutes; quarter = minutes since 1970 ÷ 15; first_clicks = new clickers of the link in the mailing",
+    comment="counts per placement and 15 minutes; quarter = minutes since 1970 ÷ 15; first_clicks = new clickers of link and mailing",
 )
 
 ledger = Table(

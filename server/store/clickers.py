@@ -24,7 +24,10 @@ class ClickerStore:
         self._database = database
 
     def clickers(self, link_id: int, mailing_id: int, after: Key | None, size: int) -> Page[Clicker]:
-        """Who clicked a link, by recipient and mailing; with link_id 0, who clicked in a mailing, by recipient. Raises LINK_NOT_FOUND, MAILING_NOT_FOUND."""
+        """Who clicked a link, by recipient and mailing; with link_id 0, who clicked in a mailing, by recipient.
+
+        Raises LINK_NOT_FOUND and MAILING_NOT_FOUND.
+        """
 
         def work(connection: Connection) -> Page[Clicker]:
             _exist(connection, link_id, mailing_id)

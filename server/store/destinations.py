@@ -1,4 +1,7 @@
-"""What a click needs to know of its placement, link and mailing. Caches save parsing, never the check: revisions are read in each transaction."""
+"""What a click needs to know of its placement, link and mailing.
+
+Caches save parsing, never the check: revisions are read in each transaction.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -40,7 +43,7 @@ class Destinations:
         self._known: dict[int, Destination] = {}
 
     def of(self, statements: Statements, placement_ids: Iterable[int]) -> Mapping[int, Destination]:
-        """Where these placements lead; one that does not exist is left out. Links and mailings stay as they are until the transaction ends."""
+        """Where these placements lead; one that does not exist is left out. Nobody changes them until the transaction ends."""
         if len(self._placements) > MOST_CACHED or len(self._links) > MOST_CACHED:
             self.forget()
         wanted = set(placement_ids)

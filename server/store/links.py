@@ -132,7 +132,7 @@ class LinkStore:
             def make() -> list[int]:
                 current = locked(connection, link_id, etag)
                 generation = current.generation + 1
-                stamp = {"generation": generation, "last_reset_time": now, "revision": current.revision + 1}
+                stamp = {"generation": generation, "last_reset_time": now, "update_time": now, "revision": current.revision + 1}
                 connection.execute(update(link).where(link.c.id == link_id).values(**stamp))
                 _forget_counts(connection, link_id)
                 connection.execute(reset_remains.delete().where(reset_remains.c.link_id == link_id))

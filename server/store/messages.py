@@ -56,7 +56,10 @@ class MessageStore:
     def track(
         self, mailing_id: int, charset: str, html: bytes, text: bytes, uses: Sequence[Use], user: int, now: datetime
     ) -> list[Placement]:
-        """The placement of each use, in order; makes what does not exist, and keeps the message. Raises MAILING_NOT_FOUND, MAILING_DELETED."""
+        """The placement of each use, in order; makes what does not exist, and keeps the message.
+
+        Raises MAILING_NOT_FOUND and MAILING_DELETED.
+        """
 
         def work(connection: Connection) -> list[Placement]:
             if locked(connection, mailing_id).delete_time is not None:
@@ -87,7 +90,14 @@ def _local_links(connection: Connection, mailing_id: int, uses: Sequence[Use], u
     known = select(placement.c.url, placement.c.link_id).join(link, link.c.id == placement.c.link_id)
     rows = connection.execute(known.where(placement.c.mailing_id == mailing_id, link.c.mailing_id == mailing_id))
     local = {row.url: row.link_id for row in rows}
-    stamp: dict[str, Any] = {"mailing_id": mailing_id, "creator": user, "updater": user, "create_time": now, "update_time": now, "folder_id": 0}
+    stamp: dict[str, Any] = {
+        "mailing_id": mailing_id,
+        "creator": user,
+        "updater": user,
+        "create_time": now,
+        "update_time": now,
+        "folder_id": 0,
+    }
     for use in uses:
         if not use.link_id and use.url not in local:
             draft = Link.model_construct(

@@ -23,7 +23,10 @@ class PlacementStore:
         self._database = database
 
     def outside(self, link_ids: Sequence[int]) -> list[Placement]:
-        """The placements of registered links outside any mailing, made where there is none. Raises LINK_NOT_FOUND, LINK_DELETED, LINK_IS_LOCAL."""
+        """The placements of registered links outside any mailing, made where there is none.
+
+        Raises LINK_NOT_FOUND, LINK_DELETED and LINK_IS_LOCAL.
+        """
 
         def work(connection: Connection) -> list[Placement]:
             for found in by_ids(connection, link_ids):

@@ -75,9 +75,7 @@ class Recorder:
         return _Results(destinations, stored, new, outcomes, persons).of(batch)
 
 
-def _new(
-    batch: Sequence[SeenClick], destinations: Mapping[int, Destination], stored: Mapping[bytes, StoredClick]
-) -> dict[bytes, NewClick]:
+def _new(batch: Sequence[SeenClick], destinations: Mapping[int, Destination], stored: Mapping[bytes, StoredClick]) -> dict[bytes, NewClick]:
     """The clicks that are neither stored nor stand here twice, in order."""
     new: dict[bytes, NewClick] = {}
     for seen in batch:

@@ -1,4 +1,7 @@
-"""The tables of folders, links, mailings and what belongs to them. A resource's table subclasses its model; the others are rows that only the store sees."""
+"""The tables of folders, links, mailings and what belongs to them.
+
+A resource's table subclasses its model; the others are rows that only the store sees.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -140,7 +143,7 @@ class RequestRow(SQLModel, table=True):
     id: str = Field(sa_column=Column(String(36), primary_key=True))
     digest: bytes = Field(sa_column=Column(LargeBinary(16), nullable=False))
     resource_ids: Any = Field(sa_column=Column(JSON, nullable=False))
-    create_time: datetime = time()
+    create_time: datetime = Field(sa_column=Column(UtcMicroseconds, nullable=False, index=True))
 
 
 class SigningKeyRow(SQLModel, table=True):

@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
-import server
+import server.actions
+import server.model
 from server.actions import KINDS
 from server.model.errors import Reason
 from server.rpc.errors import CODES
@@ -53,15 +54,15 @@ def members(enum: Any) -> dict[str, int]:
     return {value.name.removeprefix(prefix).lower(): value.number for value in enum.values if value.number}
 
 
-def server_enums() -> dict[str, list[type[Enum]]]:
-    """Every enum class of the server by its name."""
-    found: dict[str, list[type[Enum]]] = {}
-    for module in pkgutil.walk_packages(server.__path__, "server."):
-        if not module.name.startswith("server.store.migrations") and not module.name.endswith("__main__"):
-            for thing in vars(importlib.import_module(module.name)).values():
-                if isinstance(thing, type) and issubclass(thing, Enum) and thing.__module__ == module.name:
-                    found.setdefault(thing.__name__, []).append(thing)
-    return found
+def model_enums() -> dict[str, type[Enum]]:
+    """Every enum class of the model and of the actions by its name."""
+    modules = [
+        importlib.import_module(found.name)
+        for package in (server.model, server.actions)
+        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+    ]
+    things = [thing for module in modules for thing in vars(module).values()]
+    return {thing.__name__: thing for thing in things if isinstance(thing, type) and issubclass(thing, Enum)}
 
 
 def test_every_kind_of_action_of_the_contract_has_a_class_and_the_other_way_round() -> None:
@@ -89,13 +90,11 @@ def test_every_reason_has_the_grpc_code_that_its_comment_in_the_contract_says() 
 
 @pytest.mark.parametrize("name", sorted(contract_enums()))
 def test_an_enum_that_crosses_the_wire_has_the_members_of_the_contract_and_its_numbers_where_they_are_stored(name: str) -> None:
-    classes = server_enums().get(name, [])
-    assert classes, f"the server has no enum {name}"
-    for found in classes:
-        expected = contract_enums()[name]
-        assert sorted(member.name for member in found) == sorted(expected), f"{found.__module__}.{name}"
-        if issubclass(found, int):
-            assert {member.name: member.value for member in found} == expected
+    found, expected = model_enums().get(name), contract_enums()[name]
+    assert found is not None, f"the model has no enum {name}"
+    assert sorted(member.name for member in found) == sorted(expected)
+    if issubclass(found, int):
+        assert {member.name: member.value for member in found} == expected
 
 
 async def code_of(stubs: Stubs, path: str, method: Any) -> grpc.StatusCode:

@@ -5,11 +5,11 @@ from typing import Any
 
 import grpc
 import pytest
-from trackedlinks.v1 import click_pb2, click_service_pb2, error_pb2, link_service_pb2, mailing_pb2
 from uuid_utils import uuid7
 
 from tests.support.campaign import Campaign, person
 from tests.support.stubs import Stubs, refused
+from trackedlinks.v1 import click_pb2, click_service_pb2, error_pb2, link_pb2, link_service_pb2, mailing_pb2
 
 DAY = 86_400_000
 
@@ -41,7 +41,7 @@ async def test_the_same_click_gets_its_first_answer_even_after_the_link_was_edit
     link = await campaign.link(url="https://example.com/first")
     request = click(await token_of(campaign, link.id))
     await stubs.clicks.RecordClick(request)
-    change = {"id": link.id, "redirect": {"url": "https://example.com/second"}}
+    change = link_pb2.Link(id=link.id, redirect=link_pb2.Redirect(url="https://example.com/second"))
     await stubs.links.UpdateLink(link_service_pb2.UpdateLinkRequest(link=change))
     again = await stubs.clicks.RecordClick(request)
     assert (again.duplicate, again.location) == (True, "https://example.com/first")
@@ -146,7 +146,8 @@ async def test_clickers_and_clicks_are_paged_to_the_end_without_loss(campaign: C
     mailing_id, minted = await campaign.mail(html, people)
     for (url,) in minted * 2:
         await stubs.clicks.RecordClick(click(url.rpartition("/")[2]))
-    for filters in ({"link_id": link.id}, {"mailing_id": mailing_id}, {"link_id": link.id, "mailing_id": mailing_id}):
+    every_filter: list[dict[str, Any]] = [{"link_id": link.id}, {"mailing_id": mailing_id}, {"link_id": link.id, "mailing_id": mailing_id}]
+    for filters in every_filter:
         clickers = await pages(stubs.clicks.ListClickers, click_service_pb2.ListClickersRequest(page_size=3, **filters), "clickers")
         assert [found.clicks for found in clickers] == [2] * 8
         assert len({(found.recipient.person_id, found.recipient.email) for found in clickers}) == 8

@@ -1,6 +1,5 @@
 """What a refusal looks like on the wire, by a server of its own whose one method raises what it is told to."""
 
-import asyncio
 import inspect
 from collections.abc import AsyncIterator
 from typing import Any
@@ -104,14 +103,14 @@ async def test_violations_come_as_a_bad_request_in_their_order(wire: Wire) -> No
 @pytest.mark.parametrize("letter", ["x", "Ø", "🌷", "%", "\n"])
 async def test_no_error_is_larger_than_the_headers_that_clients_take(wire: Wire, letter: str) -> None:
     violations = [Violation(f"{letter * 5000}[{number}]", letter * 5000) for number in range(1000)]
-    for error in (invalid(*violations), DomainError(Reason.defect, letter * 100_000, **dict.fromkeys("abcde", letter * 5000))):
+    for error in (invalid(*violations), DomainError(Reason.defect, letter * 100_000, a=letter * 5000, b=letter * 5000, c=letter * 5000)):
         for _ in range(20):  # a client may take a header between its soft and its hard limit, or not
             answer = Refused(await wire.refusal(error))
             assert (answer.code, answer.reason) == (CODES[error.reason], error.reason.value)
             assert bool(answer.fields) == bool(error.violations)
 
 
-async def test_a_hundred_short_violations_leave_room_for_nearly_all(wire: Wire) -> None:
+async def test_a_hundred_short_violations_are_all_listed(wire: Wire) -> None:
     found = details_of(await wire.refusal(invalid(*(Violation(f"links[{number}].name", "must not be empty") for number in range(100)))))
     assert len(found["BadRequest"].field_violations) == 100
 
@@ -145,13 +144,6 @@ async def test_an_error_in_a_stream_ends_it_after_what_was_answered(wire: Wire) 
         await call.read()
     answer = Refused(caught.value)
     assert (answer.code, answer.reason) == (grpc.StatusCode.NOT_FOUND, "TOKEN_INVALID")
-
-
-async def test_a_cancelled_call_is_no_defect(wire: Wire) -> None:
-    with capture_logs() as logs:
-        error = await wire.refusal(asyncio.CancelledError())
-    assert error.code() == grpc.StatusCode.CANCELLED
-    assert logs == []
 
 
 def test_an_error_never_has_the_code_of_success() -> None:

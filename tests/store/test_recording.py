@@ -207,7 +207,7 @@ def test_do_not_track_is_written_nowhere_and_runs_only_removals(database: Databa
     assert setup.counts(setup.one) == (1, 0, 0)
     assert setup.total("clicks", "clicker") == 0
     for table in ("crm_membership", "crm_extra_field", "ledger"):
-        assert database.read(lambda connection, name=table: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one()) == 0
+        assert count(database, table) == 0
     assert database.read(lambda connection: connection.exec_driver_sql("SELECT recipient FROM click").scalar_one()) == 0
 
 
@@ -227,6 +227,11 @@ def test_a_change_made_by_another_process_is_seen_by_the_next_click(database: Da
         database.write(lambda connection: connection.execute(update(table).values(revision=2, google_analytics=analytics)))
         expected = "https://example.com/?utm_medium=email&utm_source=s"
     assert recorded(recorder, [setup.click(1)])[0].answer.location == expected
+
+
+def count(database: Database, table: str) -> int:
+    statement = f"SELECT count(*) FROM {table}"
+    return int(database.read(lambda connection: connection.exec_driver_sql(statement).scalar_one()))
 
 
 def recorded(recorder: Recorder, batch: Sequence[SeenClick]) -> list[RecordedClick]:

@@ -286,6 +286,8 @@ def upgrade() -> None:
         sa.Column("create_time", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("ix_request_create_time", "request", ["create_time"], unique=False)
+
     op.create_table(
         "reset_remains",
         sa.Column("link_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -302,7 +304,7 @@ def upgrade() -> None:
         sa.Column("suspected", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("first_clicks", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("placement_id", "generation", "quarter"),
-        comment="counts per placement and 15 minutes; quarter = minutes since 1970 ÷ 15; first_clicks = new clickers of the link in the mailing",
+        comment="counts per placement and 15 minutes; quarter = minutes since 1970 ÷ 15; first_clicks = new clickers of link and mailing",
         sqlite_with_rowid=False,
     )
     op.create_table(
