@@ -19,7 +19,7 @@ front: $(VENV)/.run $(STUBS) ## start the front door alone
 	@exec $(BIN)/python -m redirect
 
 test: $(VENV)/.dev $(STUBS) ## run every test: real SQLite files, a real PostgreSQL, real servers
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
 check: $(VENV)/.dev $(STUBS) ## lint, format, types, who may import whom, the contract
 	@$(BIN)/ruff check .

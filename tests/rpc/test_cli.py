@@ -2,6 +2,7 @@
 
 import email
 import json
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -37,6 +38,12 @@ from trackedlinks_client.minting import minted
 from trackedlinks_client.people import People, Row
 
 HTML = b'<p>Hi {{name}}, <a href="https://example.com/a?x=1&amp;y=2">read</a>\n<a href="mailto:a@b.no">write</a></p>\n'
+
+
+@pytest.fixture
+def database_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """SQLite alone: what the commands call is proven on both databases by the tests of each service."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'test.db')}"
 
 
 async def run(stubs: Stubs, *arguments: object, user: int = 0) -> Result:
