@@ -61,7 +61,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing what the servers need (once)"
-	@$(PIP) install -c constraints.txt -e '.[stubs]'
+	@$(PIP) install -c constraints.txt -e '.[run]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.run

@@ -11,26 +11,28 @@ import hashlib
 import hmac
 import json
 import os
-import re
 import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 TAG_BYTES = 10
 KEY_BYTES = 32
 TEST, DO_NOT_TRACK = 1, 2
 _FLAGS = TEST | DO_NOT_TRACK
 _MAX = 2**63 - 1
-_SHAPE = re.compile(rb"[A-Za-z0-9_-]{18,43}[A-Za-z0-9]")  # 3 to 22 bytes of payload with the tag, and the key id
+_SHORTEST, _LONGEST = 19, 44
+"""Characters of a token: 3 to 19 bytes of payload with the tag, and the key id."""
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
+_BEYOND = 2**10
+_PADDING = [b"", b"===", b"==", b"="]
 _ONE_BYTE = [bytes((value,)) for value in range(256)]
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(NamedTuple):
     """What a token says: which placement, which recipient (0 = nobody), and how to treat the click."""
 
     placement_id: int
@@ -86,14 +88,12 @@ class Verifier:
 
     def verify(self, token: bytes) -> Claims | None:
         """What the token says, or None when it was not minted with one of the keys in this very spelling."""
-        if _SHAPE.fullmatch(token) is None:
-            return None
         keyed = self._keyed.get(token[-1:])
-        if keyed is None:
+        if keyed is None or not _SHORTEST <= len(token) <= _LONGEST:
             return None
-        encoded = token[:-1].translate(_FROM_URL)
+        encoded = token[:-1]
         try:
-            content = binascii.a2b_base64(encoded + b"=" * (-len(encoded) % 4))
+            content = binascii.a2b_base64(encoded.translate(_FROM_URL) + _PADDING[len(encoded) % 4])
         except binascii.Error:
             return None
         payload = content[:-TAG_BYTES]
@@ -101,8 +101,9 @@ class Verifier:
         keyed.update(payload)
         if not hmac.compare_digest(keyed.digest(), content[-TAG_BYTES:]):
             return None
-        # The decoder is lax about unused bits (four spellings of the last character decode alike, tried): only the minted one passes.
-        if binascii.b2a_base64(content, newline=False).rstrip(b"=") != encoded:
+        # The decoder is lax: it skips other characters, takes those of the other alphabet, and ignores unused bits (four spellings of the last
+        # character decode alike, tried). Only the spelling that is made again from what was read passes.
+        if binascii.b2a_base64(content, newline=False).rstrip(b"=").translate(_TO_URL) != encoded:
             return None
         return _claims(payload)
 
@@ -159,24 +160,25 @@ def _varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _read_varint(payload: bytes, start: int) -> tuple[int, int] | None:
+def _read_varint(payload: bytes, start: int) -> tuple[int, int]:
+    """The number that begins at `start` and where it ends; beyond the payload when there is none in its shortest form."""
+    if start < len(payload) and payload[start] < 0x80:
+        return payload[start], start + 1
     value = shift = 0
     for index in range(start, len(payload)):
         byte = payload[index]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             shortest = byte != 0 or index == start
-            return (value, index + 1) if shortest and value <= _MAX else None
+            return value, index + 1 if shortest and value <= _MAX else _BEYOND
         shift += 7
-    return None
+    return value, _BEYOND
 
 
 def _claims(payload: bytes) -> Claims | None:
-    placement = _read_varint(payload, 0)
-    recipient = _read_varint(payload, placement[1]) if placement else None
-    if placement is None or recipient is None or recipient[1] != len(payload) - 1:
+    placement_id, here = _read_varint(payload, 0)
+    recipient, here = _read_varint(payload, here)
+    flags = payload[-1] if payload else 0
+    if here != len(payload) - 1 or flags & ~_FLAGS or placement_id == 0:
         return None
-    flags = payload[-1]
-    if flags & ~_FLAGS or placement[0] == 0:
-        return None
-    return Claims(placement[0], recipient[0], bool(flags & TEST), bool(flags & DO_NOT_TRACK))
+    return Claims(placement_id, recipient, bool(flags & TEST), bool(flags & DO_NOT_TRACK))
