@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sqlmodel import SQLModel
 
-from server.model.crm import Catalog, Person
+from server.model.crm import Catalog, Contact
 from server.model.effects import Effect
 from server.model.ids import OptionalId
 
@@ -45,7 +45,7 @@ class Occasion:
 
     click_id: str
     time: datetime
-    person: Person
+    person: Contact
     link_name: str
     mailing_name: str
 

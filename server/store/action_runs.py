@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from server.model.action import ActionKind, ActionOutcome, ActionState, LinkAction, Occasion, RepeatPolicy
 from server.model.click import click_time
-from server.model.crm import Catalog, Person
+from server.model.crm import Catalog, Contact
 from server.model.effects import Effect
 from server.model.ids import person_of
 from server.store.click_rows import NewClick
@@ -38,7 +38,7 @@ class _Run:
 class ActionRuns:
     """The runs of one batch."""
 
-    def __init__(self, statements: Statements, clicks: Sequence[NewClick], persons: dict[int, Person], effects_allowed: bool) -> None:
+    def __init__(self, statements: Statements, clicks: Sequence[NewClick], persons: dict[int, Contact], effects_allowed: bool) -> None:
         """`effects_allowed` = False has every action fail: the database has refused what one of them wanted."""
         self._statements = statements
         self._persons = persons
@@ -99,11 +99,11 @@ class ActionRuns:
         return (self._statements.click_id(run.click.seen.id), run.position, run.action.id, int(outcome.state), outcome.reason or None)
 
 
-def persons_of(statements: Statements, person_ids: Iterable[int]) -> dict[int, Person]:
+def persons_of(statements: Statements, person_ids: Iterable[int]) -> dict[int, Contact]:
     """Of these persons those that the embedded CRM knows, with what actions need of them."""
     select = "SELECT id, name, our_contact_id FROM crm_person WHERE id IN"
     rows = statements.matching(select, sorted(set(person_ids) - {0}), statements.for_share)
-    return {row.id: Person.model_construct(id=row.id, name=row.name, our_contact_id=row.our_contact_id) for row in rows}
+    return {row.id: Contact(row.id, row.name, row.our_contact_id) for row in rows}
 
 
 def outcomes_of(statements: Statements, click_ids: Iterable[bytes]) -> dict[bytes, list[ActionOutcome]]:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from server.model.action import ActionOutcome
 from server.model.click import Click, RecordedClick, SeenClick
-from server.model.crm import Person
+from server.model.crm import Contact
 from server.model.errors import DomainError, Reason
 from server.model.ids import person_of
 from server.store.action_runs import ActionRuns, click_text, outcomes_of, persons_of
@@ -111,7 +111,7 @@ class _Results:
     stored: Mapping[bytes, StoredClick]
     new: Mapping[bytes, NewClick]
     outcomes: Mapping[bytes, list[ActionOutcome]]
-    persons: Mapping[int, Person]
+    persons: Mapping[int, Contact]
 
     def of(self, batch: Sequence[SeenClick]) -> list[Result]:
         """What became of each click, in order."""

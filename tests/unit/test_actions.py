@@ -12,7 +12,7 @@ from server.actions.memberships import ChangeInterests, ChangeProjects, ChangeSe
 from server.actions.service_request import CreateServiceRequest, ServiceRequestOwner
 from server.actions.set_field import SetField
 from server.model.action import LinkAction, Occasion, RepeatPolicy, fill_text
-from server.model.crm import Catalog, FollowUp, FollowUpType, Person, ServiceRequest
+from server.model.crm import Catalog, Contact, FollowUp, FollowUpType, ServiceRequest
 from server.model.effects import MakeFollowUp, MakeServiceRequest, SetExtraField, SetMembership
 
 CLICK_ID = "01998f00-0000-7000-8000-000000000001"
@@ -20,7 +20,7 @@ NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 
 def occasion(time: datetime = NOON, our_contact_id: int = 0, name: str = "Ola Nordmann") -> Occasion:
-    return Occasion(CLICK_ID, time, Person(id=7, name=name, our_contact_id=our_contact_id), "Spring", "March news")
+    return Occasion(CLICK_ID, time, Contact(7, name, our_contact_id), "Spring", "March news")
 
 
 def follow_up(occasion: Occasion, **fields: Any) -> FollowUp:
