@@ -9,11 +9,12 @@ import time
 
 import structlog
 from granian import Granian
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from pydantic import ValidationError
 
+from redirect import token
 from redirect.settings import Settings
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ def main() -> None:
     host, _, port = settings.front_listen.rpartition(":")
     _refuse_taken(host.strip("[]"), int(port))
     _wait_for_server(settings)
+    _refuse_damaged_keys(settings)
     server = Granian(
         "redirect.app:create",
         address=host.strip("[]"),
@@ -45,6 +47,7 @@ def main() -> None:
         factory=True,
         loop=Loops.uvloop,
         workers=settings.front_workers,
+        http=HTTPModes.http1,
         websockets=False,
         backlog=2048,
         http1_settings=HTTP1Settings(header_read_timeout=10_000),
@@ -63,6 +66,14 @@ def _refuse_taken(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise SystemExit(f"cannot listen on {host}:{port}: {error.strerror} (TRACKEDLINKS_FRONT_LISTEN sets another address)") from None
+
+
+def _refuse_damaged_keys(settings: Settings) -> None:
+    assert settings.key_file is not None
+    try:
+        token.load(settings.key_file)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"the key file cannot be used: {error}") from None
 
 
 def _wait_for_server(settings: Settings) -> None:

@@ -17,7 +17,10 @@ from redirect.settings import Settings
 from trackedlinks.v1 import click_pb2, click_service_pb2
 
 LEFT_BY_MAIL_PROGRAMS = b".,;:!?'\")]}>*_-"
-"""What mail programs leave at the end of a URL that they find in text; no token ends in any of it."""
+"""What mail programs leave at the end of a URL that they find in text, plain or percent-encoded; no token ends in any of it."""
+
+MOST_LEFT = 8
+"""So many of them at most."""
 
 REDIRECT_HEADERS = [
     (b"content-length", b"0"),
@@ -27,7 +30,8 @@ REDIRECT_HEADERS = [
 ]
 
 _PREFETCH_HEADERS = {b"sec-purpose": b"prefetch", b"purpose": b"prefetch", b"x-purpose": b"preview", b"x-moz": b"prefetch"}
-_MOST_USER_AGENT = 1024
+_MOST_USER_AGENT = 4096
+"""Bytes that are passed on; the server cleans them and keeps 1,024 characters."""
 
 
 class TokenEndpoint:
@@ -70,8 +74,9 @@ def create(settings: Settings | None = None) -> Starlette:
     """The application. Raises OSError and ValueError when the key file cannot be used."""
     settings = settings or Settings()
     assert settings.key_file is not None
-    verifier = token.Verifier(token.load(settings.key_file))
-    stream = ClickStream(settings.server, settings.answer_seconds)
+    keys = token.load(settings.key_file)
+    verifier = token.Verifier(keys)
+    stream = ClickStream(settings.server, settings.answer_seconds, keys.summary())
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -94,7 +99,9 @@ def create(settings: Settings | None = None) -> Starlette:
         Route("/robots.txt", _robots),
         Route("/{token}", TokenEndpoint(verifier, stream)),
     ]
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: missing})
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: missing})
+    app.router.redirect_slashes = False  # it would redirect to whatever host a request names
+    return app
 
 
 async def _health(_: Request) -> Response:
@@ -107,15 +114,18 @@ async def _robots(_: Request) -> Response:
 
 def _token_of(scope: Scope) -> bytes:
     raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
-    path = raw.partition(b"?")[0][1:]
-    return (unquote_to_bytes(path) if b"%" in path else path).rstrip(LEFT_BY_MAIL_PROGRAMS)
+    spelling, encoded, rest = raw.partition(b"?")[0][1:].partition(b"%")
+    if encoded and unquote_to_bytes(encoded + rest).strip(LEFT_BY_MAIL_PROGRAMS):
+        return b""  # a token has one spelling, and percent signs are not in it
+    kept = len(spelling) - MOST_LEFT
+    return spelling[:kept] + spelling[kept:].rstrip(LEFT_BY_MAIL_PROGRAMS) if kept > 0 else spelling.rstrip(LEFT_BY_MAIL_PROGRAMS)
 
 
 def _evidence(method: str, headers: list[tuple[bytes, bytes]]) -> click_pb2.Evidence:
     evidence = click_pb2.Evidence(method=method)
     for name, value in headers:
         if name == b"user-agent":
-            evidence.user_agent = value.decode("latin-1")[:_MOST_USER_AGENT]
+            evidence.user_agent = value[:_MOST_USER_AGENT].decode("utf-8", "replace")
         elif name in _PREFETCH_HEADERS and _PREFETCH_HEADERS[name] in value.lower():
             evidence.prefetch = True
     return evidence

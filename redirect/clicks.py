@@ -14,6 +14,7 @@ from trackedlinks.v1 import click_service_pb2, click_service_pb2_grpc
 
 log = structlog.get_logger()
 
+KEYS_METADATA = "trackedlinks-keys"
 WINDOW = 2
 MOST_IN_BATCH = 1000
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -21,6 +22,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 _OPTIONS = [
     ("grpc.keepalive_time_ms", 10_000),  # a half-open connection is noticed, not waited for
     ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),  # answers come in pieces of 1 MB, and no page may break the stream for others
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
@@ -43,11 +45,16 @@ class _Waiting:
     answer: "asyncio.Future[click_service_pb2.ClickAnswer]"
 
 
-class ClickStream:
-    """Gives clicks to the server at `address` and waits at most `answer_seconds` for what each is answered by."""
+class OtherKeys(Exception):
+    """The server verifies with other keys than this front door: one of the two would refuse every URL of the other."""
 
-    def __init__(self, address: str, answer_seconds: float) -> None:
+
+class ClickStream:
+    """Gives clicks to the server at `address`, which must have the same `keys`, and waits at most `answer_seconds` for each answer."""
+
+    def __init__(self, address: str, answer_seconds: float, keys: str) -> None:
         self._address = address
+        self._keys = keys
         self._answer_seconds = answer_seconds
         self._clicks: dict[str, _Waiting] = {}
         self._unsent: deque[str] = deque()
@@ -92,13 +99,18 @@ class ClickStream:
                 except grpc.RpcError as error:
                     code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
                     log.warning("click_stream_broken", code=code, waiting=len(self._clicks))
+                except OtherKeys:
+                    log.error("other_keys", server=self._address, remedy="give the front door the server's key file and start it again")
                 pause = FIRST_PAUSE if self.connected else min(2 * pause, LONGEST_PAUSE)
                 self._take_back()
                 await asyncio.sleep(pause)
 
     async def _converse(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub") -> None:
         call = stub.RecordClicks()
-        await call.wait_for_connection()
+        known = {str(key): value for key, value in await call.initial_metadata()}.get(KEYS_METADATA)
+        if known != self._keys:
+            call.cancel()
+            raise OtherKeys
         self.connected = True
         sender = asyncio.create_task(self._send(call))
         try:

@@ -52,6 +52,10 @@ class Keys:
         """What a key is recognised by without being told: a hash, by key id."""
         return {key_id: hashlib.blake2b(key, digest_size=16, person=b"fingerprint").hexdigest() for key_id, key in self.secrets.items()}
 
+    def summary(self) -> str:
+        """All fingerprints in one line, the same wherever the same keys are."""
+        return ",".join(f"{key_id}:{fingerprint}" for key_id, fingerprint in sorted(self.fingerprints().items()))
+
     def derived(self, purpose: str) -> bytes:
         """A key of 32 bytes for another purpose than tokens, made from the minting key."""
         return hashlib.blake2b(purpose.encode(), key=self.secrets[self.minting], digest_size=32, person=b"derived").digest()
@@ -101,8 +105,8 @@ class Verifier:
         keyed.update(payload)
         if not hmac.compare_digest(keyed.digest(), content[-TAG_BYTES:]):
             return None
-        # The decoder is lax: it skips other characters, takes those of the other alphabet, and ignores unused bits (four spellings of the last
-        # character decode alike, tried). Only the spelling that is made again from what was read passes.
+        # The decoder is lax: it skips other characters, takes those of the other alphabet, and ignores unused bits (four spellings of the
+        # last character decode alike, tried). Only the spelling that is made again from what was read passes.
         if binascii.b2a_base64(content, newline=False).rstrip(b"=").translate(_TO_URL) != encoded:
             return None
         return _claims(payload)

@@ -38,7 +38,7 @@ from server.store.clickers import ClickerStore
 from server.store.crm import CrmStore
 from server.store.crm_activities import ActivityStore
 from server.store.crm_entries import EntryStore
-from server.store.database import Database
+from server.store.database import Database, NotADatabase
 from server.store.folders import FolderStore
 from server.store.keys import KeyStore
 from server.store.links import LinkStore
@@ -74,6 +74,7 @@ class House:
 
     serving: Serving
     sweeping: Sweeping
+    clicks: ClickServicer
 
     async def start(self) -> None:
         """Begins to serve."""
@@ -82,6 +83,7 @@ class House:
 
     async def stop(self, drain_seconds: float) -> None:
         """Takes no new calls, lets those under way finish for so long, and ends."""
+        self.clicks.drain()
         await self.serving.stop(drain_seconds)
         await self.sweeping.stop()
 
@@ -115,9 +117,9 @@ def open_database(settings: Settings) -> Database:
     except WrongVersion as error:
         database.close()
         raise SystemExit(str(error)) from error
-    except DomainError as error:
+    except (DomainError, NotADatabase) as error:
         database.close()
-        raise SystemExit(f"{error.message} ({settings.database_url.partition('@')[2] or settings.database_url})") from error
+        raise SystemExit(f"{error} ({settings.database_url.partition('@')[2] or settings.database_url})") from error
     return database
 
 
@@ -132,7 +134,7 @@ def wire(settings: Settings, database: Database) -> House:
     minting = Minting(Minter(keys), PlacementStore(database), mailings, messages, settings.public_url)
 
     way = ClickWay(Verifier(keys), GroupCommit(database, settings.most_waiting_clicks), now)
-    click_servicer = ClickServicer(way, Clickers(ClickerStore(database), RecipientStore(database)), tokens)
+    click_servicer = ClickServicer(way, Clickers(ClickerStore(database), RecipientStore(database)), tokens, keys.summary())
     folder_servicer = FolderServicer(Folders(FolderStore(database), now), tokens)
     link_servicer = LinkServicer(Links(LinkStore(database), crm, now), tokens)
     mailing_servicer = MailingServicer(
@@ -151,7 +153,7 @@ def wire(settings: Settings, database: Database) -> House:
         (mailing_service_pb2_grpc.add_MailingServiceServicer_to_server, mailing_servicer, "trackedlinks.v1.MailingService"),
     ]
     try:
-        return House(Serving(settings.listen, services), Sweeping(ResetStore(database)))
+        return House(Serving(settings.listen, services), Sweeping(ResetStore(database)), click_servicer)
     except RuntimeError as error:
         raise SystemExit(
             f"cannot listen on {settings.listen}: is another server running there? (TRACKEDLINKS_LISTEN sets another address)"
@@ -161,6 +163,9 @@ def wire(settings: Settings, database: Database) -> House:
 def run(settings: Settings) -> None:
     """Serves with uvloop and structured logs on standard error."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("grpc._cython.cygrpc").setLevel(
+        logging.CRITICAL
+    )  # a traceback for each client that leaves; defects are logged in rpc/
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -177,11 +182,16 @@ def run(settings: Settings) -> None:
 @contextlib.contextmanager
 def only_one(settings: Settings) -> Iterator[None]:
     """Holds the directory for this process if its database is the embedded one. Raises SystemExit, naming the process that has it."""
-    settings.directory.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.directory.mkdir(parents=True, exist_ok=True)
+        lock_file = (settings.directory / "server.lock").open("a+")
+    except OSError as error:
+        raise SystemExit(f"{settings.directory} cannot be used: {error.strerror} (TRACKEDLINKS_DIRECTORY sets another)") from None
     if not settings.database_url.startswith("sqlite"):
+        lock_file.close()
         yield
         return
-    with (settings.directory / "server.lock").open("a+") as lock:
+    with lock_file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

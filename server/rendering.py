@@ -51,6 +51,11 @@ class Press:
     text: Renderer
     mint: Mint
 
+    @property
+    def size(self) -> int:
+        """About how many bytes one recipient's message has."""
+        return self.html.size + self.text.size + self.mint.size
+
     def render(self, recipients: Sequence[Recipient]) -> list[Rendered | Violation]:
         """Each recipient's message, or what keeps it from being made, in order. Blocks."""
         return [self._one(recipient, urls) for recipient, urls in zip(recipients, self.mint.urls(recipients), strict=True)]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from server.messages.find import FoundAddress, find_links
 from server.messages.part import Part
@@ -15,8 +16,12 @@ from server.store.mailings import MailingStore
 from server.store.messages import MessageStore, StoredMessage, Use
 
 MOST_BYTES = 2 * 1024 * 1024
+MOST_ANSWER_BYTES = 3_500_000
 MOST_PLACES = 2000
 """Addresses of a message, and merge fields of it: the answer of TrackMessage names each, and clients take 4 MiB."""
+
+MOST_NAMED = 100
+"""Unknown links that an error names."""
 
 _SCHEME = "trackedlink:"
 _ID = re.compile(r"[1-9][0-9]{0,18}")
@@ -80,6 +85,7 @@ class Tracking:
         self._refuse_unknown(found, html, text)
         uses = [Use(part, at.start, at.end, at.url, _registered_id(at.url)) for part, at in found if _reason(at, track_all) is None]
         left_alone = [LeftAlone(part, at.start, at.url[:200], why) for part, at in found if (why := _reason(at, track_all)) is not None]
+        _refuse_large_answer(len(html) + len(text), uses)
         _check_fields(template_of(StoredMessage(charset, html, text, [(use.part, use.start, use.end, 0) for use in uses])))
         placements = self._messages.track(mailing_id, charset, html, text, uses, user, self._clock())
         slots = [(use.part, use.start, use.end, placement.id) for use, placement in zip(uses, placements, strict=True)]
@@ -94,8 +100,7 @@ class Tracking:
             Violation(
                 part.name, f"{_place(html if part is MessagePart.html else text, at.start)}: there is no registered link {at.url[:60]!r}"
             )
-            for part, at, link_id in inserted
-            if link_id not in known
+            for part, at, link_id in islice(((part, at, link_id) for part, at, link_id in inserted if link_id not in known), MOST_NAMED)
         ]
         if unknown:
             raise DomainError(Reason.message_link_unknown, f"{unknown[0].field}, {unknown[0].description}", unknown)
@@ -121,6 +126,15 @@ def _check(html: bytes, text: bytes, charset: str) -> str:
     if not size:
         raise invalid(Violation("html", "html or text must be given"))
     return name
+
+
+def _refuse_large_answer(size: int, uses: Sequence[Use]) -> None:
+    """Raises MESSAGE_TOO_LARGE when the addresses, in UTF-8, make the answer larger than clients take."""
+    answer = size + sum(len(use.url.encode("utf-8", "replace")) + 100 for use in uses)
+    if answer > MOST_ANSWER_BYTES:
+        raise DomainError(
+            Reason.message_too_large, f"the message and its addresses must be at most {MOST_ANSWER_BYTES:,} bytes, not {answer:,}"
+        )
 
 
 def _check_fields(template: Template) -> None:

@@ -50,6 +50,11 @@ class Mint:
     minter: Minter
     store: PlacementStore
 
+    @property
+    def size(self) -> int:
+        """About how many bytes one recipient's URLs are."""
+        return len(self.placement_ids) * (len(self.public_url) + 48)
+
     def urls(self, recipients: Sequence[Recipient]) -> list[dict[int, str]]:
         """Each recipient's URLs by placement id, in the order of the recipients. Blocks: addresses get a row each, once."""
         addresses = self.store.addresses(list(dict.fromkeys(recipient.email for recipient in recipients if recipient.email)))

@@ -1,7 +1,9 @@
 """What a recipient gets for a recorded click: a location, or a page whose text is filled in and cleaned."""
 
 import html
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import nh3
 
@@ -18,6 +20,13 @@ _ATTRIBUTES = {
     "th": {"colspan", "rowspan", "scope"},
     "ol": {"start"},
 }
+
+
+_SCHEMES = {"http", "https", "mailto", "tel"}
+_TAG = re.compile(r"""(<[^<>"]*(?:"[^"]*"[^<>"]*)*>)""")  # nh3 writes every attribute in double quotes
+
+MOST_CHARACTERS = 131_072
+"""Of a page: one that its values make longer is shown without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +58,23 @@ def answered(result: Result) -> Answered | DomainError:
 
 def _page(result: RecordedClick) -> Page:
     fields = text_fields(result.recipient_name, result.link_name, result.mailing_name, result.click.time)
-    filled = fill_text(result.answer.text, {name: html.escape(value) for name, value in fields.items()})
-    cleaned = nh3.clean(
-        filled, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes={"http", "https", "mailto", "tel"}, link_rel="noopener noreferrer"
-    )
-    return Page(cleaned, result.language, result.link_name)
+    escaped = {name: html.escape(value) for name, value in fields.items()}
+    filled = _filled(result.answer.text, escaped)
+    if len(filled) > MOST_CHARACTERS:
+        filled = _filled(result.answer.text, dict.fromkeys(escaped, ""))
+    return Page(filled, result.language, result.link_name)
+
+
+def _filled(text: str, escaped: dict[str, str]) -> str:
+    return "".join(piece if piece.startswith("<") else fill_text(piece, escaped) for piece in _cleaned(text))
+
+
+@lru_cache(maxsize=512)
+def _cleaned(text: str) -> tuple[str, ...]:
+    """The text without what a page must not hold, in pieces: tags begin with `<`, and text fields are filled in between them only.
+
+    Cleaned before it is filled in: nh3 needs seconds for a text that hostile values have made long (tried), and a value has no business
+    in an attribute, where it could be the scheme of a URL.
+    """
+    clean = nh3.clean(text, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes=_SCHEMES, link_rel="noopener noreferrer")
+    return tuple(_TAG.split(clean))

@@ -36,6 +36,11 @@ class Renderer:
                     self._pieces.append(b"")
                     self._fields.append((index, name))
 
+    @property
+    def size(self) -> int:
+        """How many bytes of it are the same for all recipients."""
+        return sum(map(len, self._pieces))
+
     def render(self, urls: Mapping[int, str], fields: Mapping[str, str]) -> bytes:
         """The message with the URL of each placement (by id, ASCII) and the value of each merge field.
 

@@ -1,6 +1,8 @@
 """ClickService over gRPC: message in, use case, message out."""
 
 import asyncio
+import contextlib
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
 
@@ -13,12 +15,15 @@ from server.model.mailing import Recipient
 from server.rpc import checks, wire
 from server.rpc.calls import run
 from server.rpc.errors import RETRYABLE
+from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens
+from server.rpc.recipients import in_pieces
 from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, error_pb2, mailing_pb2
 
 R = TypeVar("R", click_pb2.Click, click_pb2.Clicker)
 
 MOST_CLICKS = 1000
+KEYS_METADATA = "trackedlinks-keys"
 MOST_UNCOMMITTED = 8
 """Requests of one stream that may be under way at once; more are not read, which is what slows a sender down."""
 
@@ -26,8 +31,11 @@ MOST_UNCOMMITTED = 8
 class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
     """Serves the way of a click and the questions about clicks."""
 
-    def __init__(self, way: ClickWay, clickers: Clickers, tokens: PageTokens) -> None:
+    def __init__(self, way: ClickWay, clickers: Clickers, tokens: PageTokens, keys: str) -> None:
+        """`keys` says which keys this server verifies with, for front doors to compare."""
         self._way = way
+        self._keys = keys
+        self._draining = asyncio.Event()
         self._clickers = clickers
         self._tokens = tokens
 
@@ -46,7 +54,7 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
     async def RecordClicks(
         self, request_iterator: AsyncIterator[click_service_pb2.RecordClicksRequest], context: Any
     ) -> AsyncIterator[click_service_pb2.RecordClicksResponse]:
-        under_way: asyncio.Queue[asyncio.Task[click_service_pb2.RecordClicksResponse] | None] = asyncio.Queue(MOST_UNCOMMITTED)
+        under_way: asyncio.Queue[asyncio.Task[list[click_service_pb2.RecordClicksResponse]] | None] = asyncio.Queue(MOST_UNCOMMITTED)
 
         async def read() -> None:
             try:
@@ -56,13 +64,23 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
             finally:
                 await under_way.put(None)
 
+        await context.send_initial_metadata(((KEYS_METADATA, self._keys),))
         reader = asyncio.create_task(read())
+        drain = asyncio.create_task(self._draining.wait())
+        drain.add_done_callback(lambda _: reader.cancel())
         try:
             while batch := await under_way.get():
-                yield await batch
-            await reader
+                for response in await batch:
+                    yield response
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
         finally:
             reader.cancel()
+            drain.cancel()
+
+    def drain(self) -> None:
+        """Ends every stream once what it has sent is answered; the senders open a new one, at another server or the next."""
+        self._draining.set()
 
     async def ListClickers(self, request: click_service_pb2.ListClickersRequest, context: Any) -> click_service_pb2.ListClickersResponse:
         checks.link_or_mailing(request.link_id, request.mailing_id)
@@ -78,26 +96,29 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
         size, after = self._tokens.page_size(request), self._tokens.after(request)
         page = await run(self._clickers.clicks, request.link_id, request.mailing_id, verdict, after, size)
         recipients = await run(self._clickers.recipients, [click.recipient for click in page.items])
-        clicks = [_click(click, recipients) for click in page.items]
-        return click_service_pb2.ListClicksResponse(clicks=clicks, next_page_token=self._tokens.token(request, page.next_key))
+        clicks, next_key = fitting(page, lambda click: _click(click, recipients), lambda click: (uuid.UUID(click.id).bytes,))
+        return click_service_pb2.ListClicksResponse(clicks=clicks, next_page_token=self._tokens.token(request, next_key))
 
-    async def _batch(self, request: click_service_pb2.RecordClicksRequest) -> click_service_pb2.RecordClicksResponse:
-        answers = await self._way.record([_draft(click) for click in request.clicks])
-        response = click_service_pb2.RecordClicksResponse()
-        for click, answer in zip(request.clicks, answers, strict=True):
-            sent = response.answers.add(click_id=click.click_id)
-            if isinstance(answer, DomainError):
-                reason = error_pb2.ErrorReason.Value(f"ERROR_REASON_{answer.reason.value}")
-                sent.error.CopyFrom(
-                    click_service_pb2.ClickError(reason=reason, message=answer.message, retryable=answer.reason in RETRYABLE)
-                )
-                continue
-            response.committed.append(click.click_id)
-            if answer.page is not None:
-                sent.page.CopyFrom(_page(answer))
-            else:
-                sent.location = answer.location
-        return response
+    async def _batch(self, request: click_service_pb2.RecordClicksRequest) -> list[click_service_pb2.RecordClicksResponse]:
+        """What a batch is answered by: first what is durable, which frees the sender's window, then the answers, in pieces."""
+        results = await self._way.record([_draft(click) for click in request.clicks])
+        durable = [click.click_id for click, result in zip(request.clicks, results, strict=True) if isinstance(result, Answered)]
+        answers = [_answer(click.click_id, result) for click, result in zip(request.clicks, results, strict=True)]
+        pieces = [click_service_pb2.RecordClicksResponse(answers=some) for _, some in in_pieces(answers)]
+        pieces[0].committed.extend(durable)
+        return pieces
+
+
+def _answer(click_id: str, result: Answered | DomainError) -> click_service_pb2.ClickAnswer:
+    match result:
+        case DomainError():
+            reason = error_pb2.ErrorReason.Value(f"ERROR_REASON_{result.reason.value}")
+            error = click_service_pb2.ClickError(reason=reason, message=result.message, retryable=result.reason in RETRYABLE)
+            return click_service_pb2.ClickAnswer(click_id=click_id, error=error)
+        case Answered(page=None):
+            return click_service_pb2.ClickAnswer(click_id=click_id, location=result.location)
+        case Answered():
+            return click_service_pb2.ClickAnswer(click_id=click_id, page=_page(result))
 
 
 def _draft(request: click_service_pb2.RecordClickRequest) -> ClickDraft:

@@ -8,8 +8,9 @@ from server.model.mailing import Mailing
 from server.rendering import Rendering
 from server.rpc import checks, messages, wire
 from server.rpc.calls import request_of, run, user_of
-from server.rpc.lists import PageTokens, order_of
-from server.rpc.recipients import checked, in_pieces, same_subject
+from server.rpc.fitting import fitting
+from server.rpc.lists import PageTokens, key_by, order_of
+from server.rpc.recipients import in_pieces, same_subject, slices
 from server.tracking import Tracking
 from server.urls import Minting
 from trackedlinks.v1 import mailing_pb2, mailing_service_pb2, mailing_service_pb2_grpc
@@ -54,9 +55,8 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
         checks.query(request.query)
         creator = checks.mine(user_of(context)) if request.mine else None
         page = await run(self._mailings.page, creator, request.query, order, descending, after, size)
-        return mailing_service_pb2.ListMailingsResponse(
-            mailings=map(messages.mailing, page.items), next_page_token=self._tokens.token(request, page.next_key)
-        )
+        mailings, next_key = fitting(page, messages.mailing, key_by(order))
+        return mailing_service_pb2.ListMailingsResponse(mailings=mailings, next_page_token=self._tokens.token(request, next_key))
 
     async def UpdateMailing(self, request: mailing_service_pb2.UpdateMailingRequest, context: Any) -> mailing_pb2.Mailing:
         checks.positive(**{"mailing.id": request.mailing.id})
@@ -83,9 +83,12 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
                 checks.positive(mailing_id=request.mailing_id)
                 first, press = request, await run(self._rendering.press, request.mailing_id)
             same_subject(first, request)
-            rendered = await run(messages.rendered, press, checked(request))
-            for start, some in in_pieces(rendered):
-                yield mailing_service_pb2.RenderMessagesResponse(sequence=request.sequence, first_recipient=start, messages=some)
+            for start, recipients in slices(request, press.size):
+                rendered = await run(messages.rendered, press, recipients)
+                for index, some in in_pieces(rendered):
+                    yield mailing_service_pb2.RenderMessagesResponse(
+                        sequence=request.sequence, first_recipient=start + index, messages=some
+                    )
 
     async def MintUrls(
         self, request_iterator: AsyncIterator[mailing_service_pb2.MintUrlsRequest], context: Any
@@ -100,9 +103,10 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
                     run(self._minting.inside, request.mailing_id) if inside else run(self._minting.outside, list(request.link_ids))
                 )
             same_subject(first, request)
-            minted = await run(messages.minted, mint, checked(request))
-            for start, some in in_pieces(minted):
-                yield mailing_service_pb2.MintUrlsResponse(sequence=request.sequence, first_recipient=start, results=some)
+            for start, recipients in slices(request, mint.size):
+                minted = await run(messages.minted, mint, recipients)
+                for index, some in in_pieces(minted):
+                    yield mailing_service_pb2.MintUrlsResponse(sequence=request.sequence, first_recipient=start + index, results=some)
 
     async def ListMailingLinks(
         self, request: mailing_service_pb2.ListMailingLinksRequest, context: Any
@@ -110,5 +114,5 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
         checks.positive(mailing_id=request.mailing_id)
         size, after = self._tokens.page_size(request), self._tokens.after(request)
         page = await run(self._mailings.links, request.mailing_id, after, size)
-        links = [wire.to_message(link, mailing_service_pb2.MailingLink) for link in page.items]
-        return mailing_service_pb2.ListMailingLinksResponse(links=links, next_page_token=self._tokens.token(request, page.next_key))
+        links, next_key = fitting(page, messages.mailing_link, lambda found: (found.link.id,))
+        return mailing_service_pb2.ListMailingLinksResponse(links=links, next_page_token=self._tokens.token(request, next_key))

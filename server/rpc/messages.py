@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from server.messages.template import Literal, MergeField, PlacementSlot, Segment
 from server.model.errors import Violation
-from server.model.mailing import CountedMailing, Recipient
+from server.model.mailing import CountedMailing, MailingLink, Recipient
 from server.rendering import Press, Rendered
 from server.rpc import wire
-from server.rpc.recipients import Checked, error_of
+from server.rpc.recipients import checked, error_of
 from server.tracking import TrackedMessage
 from server.urls import Mint
 from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
@@ -16,6 +16,11 @@ from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
 def mailing(found: CountedMailing) -> mailing_pb2.Mailing:
     """A mailing with its figures."""
     return wire.to_message(found, mailing_pb2.Mailing)
+
+
+def mailing_link(found: MailingLink) -> mailing_service_pb2.MailingLink:
+    """A link as it stands in one mailing."""
+    return wire.to_message(found, mailing_service_pb2.MailingLink)
 
 
 def tracked_message(message: TrackedMessage) -> mailing_service_pb2.TrackMessageResponse:
@@ -30,8 +35,9 @@ def tracked_message(message: TrackedMessage) -> mailing_service_pb2.TrackMessage
     )
 
 
-def minted(mint: Mint, recipients: Sequence[Checked]) -> list[mailing_service_pb2.RecipientUrls]:
+def minted(mint: Mint, messages: Sequence[mailing_pb2.Recipient]) -> list[mailing_service_pb2.RecipientUrls]:
     """Each recipient's URLs, or what is wrong with the recipient, in order. Blocks."""
+    recipients = checked(messages)
     urls = iter(mint.urls([recipient for recipient in recipients if isinstance(recipient, Recipient)]))
     return [
         _urls(next(urls)) if isinstance(recipient, Recipient) else mailing_service_pb2.RecipientUrls(error=error_of(recipient))
@@ -39,8 +45,9 @@ def minted(mint: Mint, recipients: Sequence[Checked]) -> list[mailing_service_pb
     ]
 
 
-def rendered(press: Press, recipients: Sequence[Checked]) -> list[mailing_service_pb2.RenderedMessage]:
+def rendered(press: Press, messages: Sequence[mailing_pb2.Recipient]) -> list[mailing_service_pb2.RenderedMessage]:
     """Each recipient's message, or what is wrong with the recipient, in order. Blocks."""
+    recipients = checked(messages)
     made = iter(press.render([recipient for recipient in recipients if isinstance(recipient, Recipient)]))
     return [_rendered(next(made) if isinstance(recipient, Recipient) else recipient) for recipient in recipients]
 

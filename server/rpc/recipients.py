@@ -30,11 +30,22 @@ class RecipientsRequest(Protocol):
         """At most 1,000."""
 
 
-def checked(request: RecipientsRequest) -> list[Checked]:
-    """The recipients of a request; a bad one is its violations. Raises INVALID_FIELD for too many of them."""
-    if len(request.recipients) > MOST_RECIPIENTS:
-        raise invalid(Violation("recipients", f"must have at most {MOST_RECIPIENTS:,} entries, not {len(request.recipients):,}"))
-    return [_recipient(message) for message in request.recipients]
+def slices(request: RecipientsRequest, bytes_each: int) -> Iterator[tuple[int, Sequence[mailing_pb2.Recipient]]]:
+    """The recipients of a request in slices whose results fit in one response, each with the index of its first; one at least, if empty.
+
+    So an answer is made as it is sent, and never whole in memory. Raises INVALID_FIELD for too many recipients.
+    """
+    number = len(request.recipients)
+    if number > MOST_RECIPIENTS:
+        raise invalid(Violation("recipients", f"must have at most {MOST_RECIPIENTS:,} entries, not {number:,}"))
+    size = max(1, PIECE // max(1, bytes_each))
+    for start in range(0, max(1, number), size):
+        yield start, request.recipients[start : start + size]
+
+
+def checked(recipients: Sequence[mailing_pb2.Recipient]) -> list[Checked]:
+    """The recipients; a bad one is its violations."""
+    return [_recipient(message) for message in recipients]
 
 
 def same_subject(first: RecipientsRequest, request: RecipientsRequest) -> None:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from functools import cache
+from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
+from annotated_types import MaxLen
 from google.protobuf import field_mask_pb2
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
@@ -22,6 +24,11 @@ from server.model.ids import MAX_ID
 M = TypeVar("M", bound=BaseModel)
 P = TypeVar("P", bound=Message)
 
+MOST_ITEMS = 1000
+"""Entries of the longest list that any model takes."""
+
+MOST_PATHS = 100
+
 _UNIONS = {"response", "kind", "identity", "answer"}
 _TIMESTAMP = "google.protobuf.Timestamp"
 _FIRST_TIME, _LAST_TIME = -62_135_596_800, 253_402_300_799  # the seconds that a Timestamp may hold: the years 1 to 9999
@@ -32,7 +39,7 @@ _Field: TypeAlias = Any  # the stubs know two classes of descriptors and mix the
 
 def to_model(message: Message, model: type[M], path: str) -> M:
     """The message as a model. Raises INVALID_FIELD with every violation, its path below `path`."""
-    return validated(model, to_values(message), path)
+    return validated(model, to_values(message, model), path)
 
 
 def validated(model: type[M], values: Mapping[str, Any], path: str) -> M:
@@ -48,16 +55,16 @@ def violations_of(error: ValidationError, path: str) -> list[Violation]:
     return [Violation(_path_of(found["loc"], path), _sentence(found["msg"])) for found in error.errors(include_url=False)]
 
 
-def to_values(message: Message) -> dict[str, Any]:
-    """The fields of a message as plain values, by name."""
+def to_values(message: Message, model: type[BaseModel] | None = None) -> dict[str, Any]:
+    """The fields of a message as plain values, by name. Of a list that is too long only so much is converted that the model sees it is."""
     values: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         name, value = field.name, getattr(message, field.name)
         oneof = _real_oneof(field)
         if _is_map(field):
-            values[name] = dict(value)
+            values[name] = dict(islice(value.items(), _most(model, name) + 1))
         elif field.is_repeated:
-            values[name] = [_to_value(field, item) for item in value]
+            values[name] = [_to_value(field, item) for item in islice(value, _most(model, name) + 1)]
         elif oneof is not None and field.message_type is not None:
             if message.HasField(name):
                 values[oneof] = {"tag": name, **to_values(value)}
@@ -98,6 +105,8 @@ def patch(message: Message, mask: field_mask_pb2.FieldMask, model: type[M], writ
     Lists are replaced: `FieldMask.MergeMessage` would append to them. Source: AIP-134, AIP-161.
     """
     names = set(writable)
+    if len(mask.paths) > MOST_PATHS:
+        raise invalid(Violation("update_mask", f"must have at most {MOST_PATHS} paths, not {len(mask.paths):,}"))
     if list(mask.paths) == ["*"]:
         paths = [*writable]
     elif mask.paths:
@@ -221,3 +230,9 @@ _SENTENCES = {
     "a valid datetime": "a time between the years 1 and 9999",
 }
 """What pydantic says, and how it is said here."""
+
+
+def _most(model: type[BaseModel] | None, name: str) -> int:
+    field = model.model_fields.get(name) if model is not None else None
+    limits = [limit.max_length for limit in field.metadata if isinstance(limit, MaxLen)] if field is not None else []
+    return min(limits, default=MOST_ITEMS)

@@ -19,6 +19,10 @@ PG_RETRY = {"40001", "40P01"}
 """Serialization failure and deadlock: the same transaction may succeed when it is run again."""
 
 
+class NotADatabase(Exception):
+    """What was opened as an SQLite database is another kind of file."""
+
+
 class Database:
     """One database. On SQLite every write runs in one writer thread; on PostgreSQL only what is submitted to it does."""
 
@@ -92,6 +96,8 @@ def unavailable() -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise _unavailable(error) from error
+        if "file is not a database" in str(error.orig):
+            raise NotADatabase(str(error.orig)) from error
         raise
 
 

@@ -59,7 +59,7 @@ async def test_a_custom_text_is_sanitised_filled_in_and_shown_under_a_strict_pol
     link = await campaign.link("A <title>", text=text)
     get, head = await opened(front, *[(method, path_of(await campaign.url(link.id, person(kari)))) for method in ("GET", "HEAD")])
     assert get.status_code == head.status_code == 200
-    assert '<h1>Hi &lt;b&gt;Kari&lt;/b&gt; "K"</h1>' in get.text
+    assert "<h1>Hi &lt;b&gt;Kari&lt;/b&gt; &quot;K&quot;</h1>" in get.text
     for bad in ("<script", "onclick", "onerror", "<form", "<input", "javascript:", "<img", "<b>"):
         assert bad not in get.text
     assert "<title>A &lt;title&gt;</title>" in get.text
@@ -74,13 +74,70 @@ async def test_whatever_leads_nowhere_gets_the_same_neutral_page(stubs: Stubs, f
     minted = path_of(await Campaign(stubs).url(link.id, person(1)))
     keys = token.load(front.directory / "keys.json")
     unknown_placement = "/" + token.Minter(keys).mint(token.Minter(keys).prefix(404), 2)
-    paths = ["/nothing", minted[:-1], minted + "/x", unknown_placement, "/", "/favicon.ico", "/%00", "/" + "A" * 5000, "/%ff%fe"]
+    slashed = [f"{minted}/", "/not-a-token/?a=b", "//evil.example", f"{minted}//"]
+    spelled = [
+        "/" + "".join(f"%{ord(letter):02X}" for letter in minted[1:]),
+        minted[:5] + f"%{ord(minted[5]):02x}" + minted[6:],
+        minted + "." * 99,
+    ]
+    paths = [
+        *slashed,
+        *spelled,
+        "/nothing",
+        minted[:-1],
+        minted + "/x",
+        unknown_placement,
+        "/",
+        "/favicon.ico",
+        "/%00",
+        "/" + "A" * 5000,
+        "/%ff%fe",
+    ]
     responses = await opened(front, *[("GET", path) for path in paths])
     assert {response.status_code for response in responses} == {404}
     assert len({response.content for response in responses}) == 1
     assert {response.headers["content-type"] for response in responses} == {"text/html; charset=utf-8"}
     (head,) = await opened(front, ("HEAD", "/nothing"))
     assert (head.status_code, head.content) == (404, b"")
+
+
+async def test_a_value_is_not_filled_into_an_attribute_and_cannot_make_a_page_huge(stubs: Stubs, front: Settings) -> None:
+    campaign = Campaign(stubs)
+    sly = await campaign.person("javascript:alert(1)//")
+    link = await campaign.link(text='<p>{{recipient.name}}</p><a title="a>b {{recipient.name}}" href="{{recipient.name}}">x</a>')
+    (page,) = await opened(front, ("GET", path_of(await campaign.url(link.id, person(sly)))))
+    assert "<p>javascript:alert(1)//</p>" in page.text
+    assert page.text.count("javascript:") == 1
+    long = await campaign.person("\xa0" * 254 + "x")
+    huge = await campaign.link(text="{{recipient.name}}" * 1800)
+    (page,) = await opened(front, ("GET", path_of(await campaign.url(huge.id, person(long)))))
+    assert (page.status_code, len(page.content) < 140_000) == (200, True)
+
+
+async def test_many_large_pages_at_once_all_arrive(stubs: Stubs, front: Settings) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link(text="<p>" + "x" * 32_000 + "</p>")
+    token_of_link = path_of(await campaign.url(link.id, person(1)))[1:]
+    stream = ClickStream(stubs.address, 20, token.load(front.directory / "keys.json").summary())
+    stream.start()
+    requests = [click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=token_of_link) for _ in range(400)]
+    answers = await asyncio.gather(*(stream.record(request) for request in requests))
+    await stream.stop()
+    assert {len(answer.page.html) for answer in answers} == {32_007}
+    assert await campaign.counts(link.id) == (400, 1, 0)
+
+
+async def test_a_front_door_with_other_keys_than_the_server_says_it_is_not_ready(
+    stubs: Stubs, front: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other") / "keys.json"
+    token.create(other)
+    stream = ClickStream(stubs.address, 0.5, token.load(other).summary())
+    stream.start()
+    with pytest.raises(ClickUnanswered):
+        await stream.record(click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token="x"))
+    assert not stream.connected
+    await stream.stop()
 
 
 async def test_other_methods_are_refused_and_count_nothing(stubs: Stubs, front: Settings) -> None:
@@ -107,11 +164,11 @@ async def test_without_a_server_the_recipient_is_told_to_try_again(stubs: Stubs,
     assert (ready.status_code, health.status_code) == (503, 200)
 
 
-async def test_clicks_that_come_together_go_in_few_batches_and_each_gets_its_own_answer(stubs: Stubs) -> None:
+async def test_clicks_that_come_together_go_in_few_batches_and_each_gets_its_own_answer(stubs: Stubs, front: Settings) -> None:
     campaign = Campaign(stubs)
     links = [await campaign.link(url=f"https://example.com/{number}") for number in range(10)]
     tokens = [path_of(await campaign.url(link.id, person(1)))[1:] for link in links]
-    stream = ClickStream(stubs.address, 20)
+    stream = ClickStream(stubs.address, 20, token.load(front.directory / "keys.json").summary())
     stream.start()
     requests = [click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=tokens[number % 10]) for number in range(500)]
     answers = await asyncio.gather(*(stream.record(request) for request in requests))
@@ -121,7 +178,7 @@ async def test_clicks_that_come_together_go_in_few_batches_and_each_gets_its_own
 
 
 async def test_a_click_that_nobody_answers_in_time_is_given_up(stubs: Stubs) -> None:
-    stream = ClickStream("127.0.0.1:1", 0.1)
+    stream = ClickStream("127.0.0.1:1", 0.1, "")
     stream.start()
     with pytest.raises(ClickUnanswered):
         await stream.record(click_service_pb2.RecordClickRequest(click_id="x", token="y"))

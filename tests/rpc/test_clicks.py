@@ -9,7 +9,7 @@ from uuid_utils import uuid7
 
 from tests.support.campaign import Campaign, person
 from tests.support.stubs import Stubs, refused
-from trackedlinks.v1 import click_pb2, click_service_pb2, error_pb2, link_pb2, link_service_pb2, mailing_pb2
+from trackedlinks.v1 import click_pb2, click_service_pb2, error_pb2, link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
 
 DAY = 86_400_000
 
@@ -156,6 +156,24 @@ async def test_clickers_and_clicks_are_paged_to_the_end_without_loss(campaign: C
         assert [found.id for found in clicks] == sorted((found.id for found in clicks), reverse=True)
     human = click_service_pb2.ListClicksRequest(link_id=link.id, verdict=click_pb2.VERDICT_HEAD)
     assert not (await stubs.clicks.ListClicks(human)).clicks
+
+
+async def test_pages_of_large_clicks_and_links_are_cut_to_what_clients_take(campaign: Campaign, stubs: Stubs) -> None:
+    links = [await campaign.link(text="ø" * 32_000) for _ in range(80)]
+    html = "".join(f'<a href="trackedlink:{link.id}">x</a>' for link in links).encode()
+    mailing_id, (urls,) = await campaign.mail(html, [person(1)])
+    listed = mailing_service_pb2.ListMailingLinksRequest(mailing_id=mailing_id, page_size=1000)
+    found = await pages(stubs.mailings.ListMailingLinks, listed, "links")
+    assert [each.link.id for each in found] == [link.id for link in links]
+    agent = click_pb2.Evidence(user_agent="é" * 1024)
+    batch = [click(urls[0].rpartition("/")[2], evidence=agent) for _ in range(1000)]
+    for _ in range(2):
+        call = stubs.clicks.RecordClicks()
+        await call.write(click_service_pb2.RecordClicksRequest(clicks=[click(each.token, evidence=agent) for each in batch]))
+        await call.done_writing()
+        assert sum([len(response.committed) async for response in call]) == 1000
+    clicks = await pages(stubs.clicks.ListClicks, click_service_pb2.ListClicksRequest(mailing_id=mailing_id, page_size=1000), "clicks")
+    assert len({each.id for each in clicks}) == 2000
 
 
 async def test_questions_about_nothing_or_the_unknown_are_refused(stubs: Stubs) -> None:

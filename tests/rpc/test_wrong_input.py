@@ -280,3 +280,12 @@ async def test_text_that_is_no_utf_8_is_malformed(stubs: Stubs) -> None:
 async def test_fields_that_this_version_does_not_know_are_ignored(stubs: Stubs) -> None:
     request = create(link_draft("newer")).SerializeToString() + b"\xfa\x3f\x03new"
     assert link_pb2.Link.FromString(await raw(stubs, "LinkService/CreateLink")(request)).name == "newer"
+
+
+async def test_a_list_that_is_far_too_long_is_refused_by_its_length(stubs: Stubs) -> None:
+    actions = [link_pb2.LinkAction() for _ in range(200_000)]
+    problem = await refused(stubs.links.CreateLink(create(link_draft(actions=actions))))
+    assert "link.actions" in problem.fields
+    update = link_service_pb2.UpdateLinkRequest(link=link_pb2.Link(id=1))
+    update.update_mask.paths.extend(["name"] * 101)
+    assert list((await refused(stubs.links.UpdateLink(update))).fields) == ["update_mask"]
