@@ -29,7 +29,7 @@ check: $(VENV)/.dev $(STUBS) ## lint, format, types, who may import whom, the co
 	@$(BIN)/buf breaking --against protos/stable.json
 	@$(BIN)/buf build --exclude-source-info -o protos/.now.json && cmp protos/.now.json protos/stable.json \
 	  && rm protos/.now.json || { rm -f protos/.now.json; echo "protos/stable.json is stale: make stable"; exit 1; }
-	@$(BIN)/lint-imports --no-cache | tail -3
+	@out=$$($(BIN)/lint-imports --no-cache) || { echo "$$out"; exit 1; }
 	@$(BIN)/mypy
 
 fix: $(VENV)/.dev ## format the code and mend what ruff can mend

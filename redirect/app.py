@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import unquote_to_bytes
 
+import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -14,7 +15,9 @@ from uuid_utils import uuid7
 from redirect import pages, token
 from redirect.clicks import ClickStream, ClickUnanswered
 from redirect.settings import Settings
-from trackedlinks.v1 import click_pb2, click_service_pb2
+from trackedlinks.v1 import click_pb2, click_service_pb2, error_pb2
+
+log = structlog.get_logger()
 
 LEFT_BY_MAIL_PROGRAMS = b".,;:!?'\")]}>*_-"
 """What mail programs leave at the end of a URL that they find in text, plain or percent-encoded; no token ends in any of it."""
@@ -64,10 +67,12 @@ class TokenEndpoint:
             case "page":
                 page = answer.page
                 await _send_page(send, 200, pages.text_page(page.html, page.language, page.title), method)
-            case _ if answer.error.retryable:
-                await _send_unavailable(send, method)
-            case _:
+            case _ if answer.error.reason == error_pb2.ERROR_REASON_TOKEN_INVALID:
                 await _send_page(send, 404, pages.not_found(), method)
+            case _:
+                # The URL is right and the click is not stored: a clock that is wrong, a full queue, a defect. Never "not found".
+                log.error("click_refused", reason=error_pb2.ErrorReason.Name(answer.error.reason), message=answer.error.message)
+                await _send_unavailable(send, method)
 
 
 def create(settings: Settings | None = None) -> Starlette:
@@ -76,7 +81,7 @@ def create(settings: Settings | None = None) -> Starlette:
     assert settings.key_file is not None
     keys = token.load(settings.key_file)
     verifier = token.Verifier(keys)
-    stream = ClickStream(settings.server, settings.answer_seconds, keys.summary())
+    stream = ClickStream(settings.server, settings.answer_seconds, keys)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import grpc
 import structlog
 
+from redirect import token
 from trackedlinks.v1 import click_service_pb2, click_service_pb2_grpc
 
 log = structlog.get_logger()
 
-KEYS_METADATA = "trackedlinks-keys"
 WINDOW = 2
 MOST_IN_BATCH = 1000
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -50,9 +50,9 @@ class OtherKeys(Exception):
 
 
 class ClickStream:
-    """Gives clicks to the server at `address`, which must have the same `keys`, and waits at most `answer_seconds` for each answer."""
+    """Gives clicks to the server at `address`, which must mint with one of the `keys`, and waits so many seconds for each answer."""
 
-    def __init__(self, address: str, answer_seconds: float, keys: str) -> None:
+    def __init__(self, address: str, answer_seconds: float, keys: token.Keys) -> None:
         self._address = address
         self._keys = keys
         self._answer_seconds = answer_seconds
@@ -101,14 +101,16 @@ class ClickStream:
                     log.warning("click_stream_broken", code=code, waiting=len(self._clicks))
                 except OtherKeys:
                     log.error("other_keys", server=self._address, remedy="give the front door the server's key file and start it again")
+                except Exception as error:  # a defect must not end the stream for good: every click would be turned away
+                    log.error("click_stream_failed", exc_info=error)
                 pause = FIRST_PAUSE if self.connected else min(2 * pause, LONGEST_PAUSE)
                 self._take_back()
                 await asyncio.sleep(pause)
 
     async def _converse(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub") -> None:
         call = stub.RecordClicks()
-        known = {str(key): value for key, value in await call.initial_metadata()}.get(KEYS_METADATA)
-        if known != self._keys:
+        summary = {str(key): value for key, value in await call.initial_metadata()}.get(token.KEYS_METADATA)
+        if not isinstance(summary, str) or not self._keys.agrees_with(summary):
             call.cancel()
             raise OtherKeys
         self.connected = True

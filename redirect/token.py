@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+KEYS_METADATA = "trackedlinks-keys"
+"""The metadata in which a server says `Keys.summary()` when a stream of clicks opens."""
+
 TAG_BYTES = 10
 KEY_BYTES = 32
 TEST, DO_NOT_TRACK = 1, 2
@@ -53,8 +56,20 @@ class Keys:
         return {key_id: hashlib.blake2b(key, digest_size=16, person=b"fingerprint").hexdigest() for key_id, key in self.secrets.items()}
 
     def summary(self) -> str:
-        """All fingerprints in one line, the same wherever the same keys are."""
-        return ",".join(f"{key_id}:{fingerprint}" for key_id, fingerprint in sorted(self.fingerprints().items()))
+        """All fingerprints in one line, that of the minting key first."""
+        found = self.fingerprints()
+        order = [self.minting, *sorted(found.keys() - {self.minting})]
+        return ",".join(f"{key_id}:{found[key_id]}" for key_id in order)
+
+    def agrees_with(self, summary: str) -> bool:
+        """Whether tokens that are minted where the summary comes from verify here: its minting key is known, and no key is another one.
+
+        One side may have more keys than the other: that is how keys are rotated, one process after the other.
+        """
+        found = self.fingerprints()
+        theirs = dict(pair.split(":", 1) for pair in summary.split(",") if ":" in pair)
+        minting = summary.partition(":")[0]
+        return minting in found and all(found.get(key_id, theirs[key_id]) == theirs[key_id] for key_id in theirs)
 
     def derived(self, purpose: str) -> bytes:
         """A key of 32 bytes for another purpose than tokens, made from the minting key."""

@@ -1,5 +1,6 @@
 """The keys of this installation: the file that holds them, and the fingerprints that the database remembers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from redirect import token
@@ -24,7 +25,12 @@ def open_keys(path: Path, store: KeyStore) -> token.Keys:
         except (OSError, ValueError) as error:
             raise SystemExit(f"the key file cannot be used: {error}") from error
     found = keys.fingerprints()
+    _refuse_lacking(path, known, found)
+    store.remember({key_id: fingerprint for key_id, fingerprint in found.items() if key_id not in known})
+    _refuse_lacking(path, store.fingerprints(), found)  # of two first starts on one database only one has made the keys
+    return keys
+
+
+def _refuse_lacking(path: Path, known: Mapping[str, str], found: Mapping[str, str]) -> None:
     if lacking := sorted(key_id for key_id, fingerprint in known.items() if found.get(key_id) != fingerprint):
         raise SystemExit(f"{path} lacks keys that links of this database are signed with: {', '.join(lacking)}")
-    store.remember({key_id: fingerprint for key_id, fingerprint in found.items() if key_id not in known})
-    return keys

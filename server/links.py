@@ -21,7 +21,8 @@ class Links:
     def create(self, drafts: Sequence[Link], paths: Sequence[str], user: int, request: RequestId) -> list[CountedLink]:
         """Makes registered links, all or none; `paths` are those of the drafts in the request."""
         now = self._clock()
-        check_actions(self._references, {path: draft.actions for path, draft in zip(paths, drafts, strict=True)})
+        if not self._store.made_before(request):
+            check_actions(self._references, {path: draft.actions for path, draft in zip(paths, drafts, strict=True)})
         stamp = {"creator": user, "updater": user, "create_time": now, "update_time": now, "mailing_id": 0}
         return self._store.create([draft.model_copy(update=stamp) for draft in drafts], request)
 

@@ -34,6 +34,7 @@ from server.rpc.lists import PageTokens
 from server.rpc.mailing_servicer import MailingServicer
 from server.rpc.serving import Service, Serving
 from server.settings import Settings
+from server.store.added_clickers import AddedClickerStore
 from server.store.clickers import ClickerStore
 from server.store.crm import CrmStore
 from server.store.crm_activities import ActivityStore
@@ -134,7 +135,9 @@ def wire(settings: Settings, database: Database) -> House:
     minting = Minting(Minter(keys), PlacementStore(database), mailings, messages, settings.public_url)
 
     way = ClickWay(Verifier(keys), GroupCommit(database, settings.most_waiting_clicks), now)
-    click_servicer = ClickServicer(way, Clickers(ClickerStore(database), RecipientStore(database)), tokens, keys.summary())
+    click_servicer = ClickServicer(
+        way, Clickers(ClickerStore(database), RecipientStore(database), AddedClickerStore(database)), tokens, keys.summary()
+    )
     folder_servicer = FolderServicer(Folders(FolderStore(database), now), tokens)
     link_servicer = LinkServicer(Links(LinkStore(database), crm, now), tokens)
     mailing_servicer = MailingServicer(

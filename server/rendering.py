@@ -37,9 +37,10 @@ class Rendering:
         mailing = self._mailings.get(mailing_id)
         if mailing.delete_time is not None:
             raise DomainError(Reason.mailing_deleted, f"mailing {mailing_id} is deleted", id=mailing_id)
-        template = template_of(self._messages.get(mailing_id))
+        message = self._messages.get(mailing_id)
+        template = template_of(message)
         html = Renderer(Part.html, template.html, template.charset)
-        return Press(mailing, html, Renderer(Part.text, template.text, template.charset), self._minting.of(mailing))
+        return Press(mailing, html, Renderer(Part.text, template.text, template.charset), self._minting.of(mailing, message))
 
 
 @dataclass(frozen=True, slots=True)

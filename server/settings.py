@@ -7,6 +7,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server.model.mailing import public_url_of
+
 
 def _loopback(listen: str) -> str:
     host, _, port = listen.rpartition(":")
@@ -40,7 +42,7 @@ class Settings(BaseSettings):
     key_file: Path | None = None
     """The keys that tokens are signed with; unset: keys.json in the directory. The front door reads the same file."""
 
-    public_url: str = Field(default="http://127.0.0.1:8080", pattern=r"^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$", max_length=255)
+    public_url: Annotated[str, AfterValidator(public_url_of)] = Field(default="http://127.0.0.1:8080", min_length=1, max_length=255)
     """What tracked URLs start with where a mailing says nothing else."""
 
     most_waiting_clicks: int = Field(default=20_000, ge=1)

@@ -14,7 +14,7 @@ LOOK_SECONDS = 5.0
 
 
 class Sweeping:
-    """Sweeps while the server runs: at start, when it is woken, and every few seconds for what another server left."""
+    """Sweeps while the server runs: at start, and every few seconds."""
 
     def __init__(self, store: ResetStore) -> None:
         self._store = store
@@ -38,5 +38,7 @@ class Sweeping:
                     pass
             except DomainError as error:
                 log.warning("sweep_postponed", reason=error.reason.value)
+            except Exception as error:  # a defect here must not keep who clicked for ever: it is tried again
+                log.error("sweep_failed", exc_info=error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)

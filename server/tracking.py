@@ -114,27 +114,25 @@ def template_of(message: StoredMessage) -> Template:
 
 
 def _check(html: bytes, text: bytes, charset: str) -> str:
-    name = (charset or "utf-8").lower()
+    """The charset by its one name. Raises INVALID_FIELD and MESSAGE_TOO_LARGE."""
+    name, size = (charset or "utf-8").lower(), len(html) + len(text)
+    problems = []
     if not _CHARSET.fullmatch(name) or name == "iso-8859-12":
-        raise invalid(Violation("charset", f"must be utf-8, us-ascii, iso-8859-1 to -16 or windows-1250 to -1258, not {charset[:60]!r}"))
-    size = len(html) + len(text)
-    if size > MOST_BYTES:
-        problem = Violation(
-            "html" if len(html) > len(text) else "text", f"html and text together must be at most {MOST_BYTES:,} bytes, not {size:,}"
-        )
-        raise DomainError(Reason.message_too_large, problem.description, [problem], bytes=size)
+        problems.append(Violation("charset", f"must be utf-8, us-ascii, iso-8859-1 to -16 or windows-1250 to -1258, not {charset[:60]!r}"))
     if not size:
-        raise invalid(Violation("html", "html or text must be given"))
+        problems.append(Violation("html", "html or text must be given"))
+    if problems:
+        raise invalid(*problems)
+    if size > MOST_BYTES:
+        raise _too_large("html" if len(html) > len(text) else "text", f"html and text must be at most {MOST_BYTES:,} bytes, not {size:,}")
     return name
 
 
 def _refuse_large_answer(size: int, uses: Sequence[Use]) -> None:
     """Raises MESSAGE_TOO_LARGE when the addresses, in UTF-8, make the answer larger than clients take."""
-    answer = size + sum(len(use.url.encode("utf-8", "replace")) + 100 for use in uses)
+    answer = size + sum(len(use.url.encode("utf-8", "replace")) + 100 - (use.end - use.start) for use in uses)
     if answer > MOST_ANSWER_BYTES:
-        raise DomainError(
-            Reason.message_too_large, f"the message and its addresses must be at most {MOST_ANSWER_BYTES:,} bytes, not {answer:,}"
-        )
+        raise _too_large("html", f"in UTF-8, message and addresses must be at most {MOST_ANSWER_BYTES:,} bytes, not {answer:,}")
 
 
 def _check_fields(template: Template) -> None:
@@ -144,12 +142,16 @@ def _check_fields(template: Template) -> None:
 
 
 def _too_many(what: str, number: int) -> DomainError:
-    return DomainError(Reason.message_too_large, f"a message may hold at most {MOST_PLACES:,} {what}, not {number:,}", [], count=number)
+    return _too_large("html", f"html and text may hold at most {MOST_PLACES:,} {what}, not {number:,}")
+
+
+def _too_large(field: str, problem: str) -> DomainError:
+    return DomainError(Reason.message_too_large, problem, [Violation(field, problem)])
 
 
 def _reason(at: FoundAddress, track_all: bool) -> LeftAloneReason | None:
     if at.left_alone is not None:
-        return LeftAloneReason(at.left_alone.value)
+        return at.left_alone
     return None if track_all or _is_inserted(at.url) else LeftAloneReason.not_registered
 
 

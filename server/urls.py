@@ -8,7 +8,7 @@ from server.model.errors import DomainError, Reason
 from server.model.ids import NOBODY, address_recipient, person_recipient
 from server.model.mailing import Mailing, Recipient
 from server.store.mailings import MailingStore
-from server.store.messages import MessageStore
+from server.store.messages import MessageStore, StoredMessage
 from server.store.placements import PlacementStore
 
 
@@ -32,11 +32,11 @@ class Minting:
         mailing = self._mailings.get(mailing_id)
         if mailing.delete_time is not None:
             raise DomainError(Reason.mailing_deleted, f"mailing {mailing_id} is deleted", id=mailing_id)
-        return self.of(mailing)
+        return self.of(mailing, self._messages.get(mailing_id))
 
-    def of(self, mailing: Mailing) -> "Mint":
-        """The same for a mailing that is known already. Raises MESSAGE_MISSING."""
-        placements = sorted({placement_id for *_, placement_id in self._messages.get(mailing.id).slots})
+    def of(self, mailing: Mailing, message: StoredMessage) -> "Mint":
+        """The same for a mailing and a message that are known already."""
+        placements = sorted({placement_id for *_, placement_id in message.slots})
         return Mint(mailing.public_url or self._public_url, placements, mailing.test, self._minter, self._placements)
 
 
@@ -57,7 +57,9 @@ class Mint:
 
     def urls(self, recipients: Sequence[Recipient]) -> list[dict[int, str]]:
         """Each recipient's URLs by placement id, in the order of the recipients. Blocks: addresses get a row each, once."""
-        addresses = self.store.addresses(list(dict.fromkeys(recipient.email for recipient in recipients if recipient.email)))
+        addresses = self.store.addresses(
+            list(dict.fromkeys(recipient.email for recipient in recipients if recipient.email and not recipient.do_not_track))
+        )
         prefixes = [(placement_id, self.minter.prefix(placement_id)) for placement_id in self.placement_ids]
         start = f"{self.public_url}/"
         minted = []
@@ -71,4 +73,6 @@ class Mint:
 def _number(recipient: Recipient, addresses: dict[str, int]) -> int:
     if recipient.person_id:
         return person_recipient(recipient.person_id)
-    return address_recipient(addresses[recipient.email]) if recipient.email else NOBODY
+    if recipient.email and not recipient.do_not_track:  # who is not to be tracked is written nowhere, and removals need a person
+        return address_recipient(addresses[recipient.email])
+    return NOBODY

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from server.model.action import ActionKind, Occasion, RepeatPolicy
-from server.model.crm import Catalog, FollowUp, FollowUpType
+from server.model.crm import Catalog, Contact, FollowUp, FollowUpType
 from server.model.effects import Effect, MakeFollowUp
 from server.model.ids import OptionalId
 from server.model.text import Text
@@ -48,6 +48,11 @@ class CreateFollowUp(ActionKind):
             ("default_recipient", Catalog.user, self.default_recipient),
         )
         return (reference for reference in named if reference[2])
+
+    def refusal(self, contact: Contact) -> str:
+        """A follow-up needs somebody to do it."""
+        ours = contact.our_contact_id if self.assign_to_our_contact else 0
+        return "" if ours or self.default_recipient or self.created_by else "The person has no our contact, and nobody else is named"
 
     def effects(self, occasion: Occasion) -> Iterator[Effect]:
         """One follow-up. Without a start time it starts at the next full quarter of an hour after the click."""

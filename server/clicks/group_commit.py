@@ -5,10 +5,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from server.model.click import SeenClick
 from server.model.errors import DomainError, Reason
 from server.store.database import Database
 from server.store.recording import Recorder, Result
+
+log = structlog.get_logger()
 
 MOST_IN_COMMIT = 2000
 """Clicks in one transaction; more wait for the next one, so that no one waits long for the first."""
@@ -50,10 +54,9 @@ class GroupCommit:
             results = self._recorder.record(clicks)
         except DomainError as error:
             results = [error] * len(clicks)
-        except Exception as error:  # a defect must not leave a recipient waiting; it is logged where the call ends
-            refused = DomainError(Reason.defect, "the click could not be recorded")
-            refused.__cause__ = error
-            results = [refused] * len(clicks)
+        except Exception as error:  # a defect must not leave a recipient waiting, nor end the writer thread
+            log.error("clicks_not_recorded", clicks=len(clicks), exc_info=error)
+            results = [DomainError(Reason.defect, "the click could not be recorded; the server's log says more")] * len(clicks)
         finally:
             with self._lock:
                 self._count -= len(clicks)

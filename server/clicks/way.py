@@ -16,6 +16,9 @@ from server.store.recording import Result
 REPLAY_WINDOW = timedelta(days=30)
 """How old a click may be: within it the same click id is the same click. Never longer than click rows are kept."""
 
+METHODS = ("GET", "HEAD")
+"""What a recipient's program asks with; anything else is no click."""
+
 FUTURE = timedelta(minutes=5)
 """How far the clock of whoever saw the click may be ahead."""
 
@@ -67,8 +70,8 @@ class ClickWay:
     def _seen(self, draft: ClickDraft, now: datetime) -> SeenClick | DomainError:
         click_id = _uuid7(draft.click_id)
         problems = [] if click_id else [Violation("click_id", f"must be a UUIDv7 in its usual spelling, not {draft.click_id[:60]!r}")]
-        if len(draft.evidence.method) > 16:
-            problems.append(Violation("evidence.method", f"must have at most 16 characters, not {len(draft.evidence.method)}"))
+        if draft.evidence.method.upper() not in METHODS:
+            problems.append(Violation("evidence.method", f"must be GET or HEAD, not {draft.evidence.method[:60]!r}"))
         if click_id is None or problems:
             return invalid(*problems)
         age = now.timestamp() - click_seconds(click_id)

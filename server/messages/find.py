@@ -3,29 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from server.messages.markup import HTML_SPACE, StartTag, tokens_of
 from server.messages.part import Part
 from server.messages.plain_text import addresses_of
 from server.messages.references import decoded
+from server.model.mailing import LeftAloneReason
 from server.model.urls import problem_of
-
-
-class LeftAloneReason(StrEnum):
-    """Why an address stays as it is."""
-
-    empty = "empty"
-    marked = "marked"
-    """The tag says data-track="false"."""
-    anchor = "anchor"
-    relative = "relative"
-    not_http = "not_http"
-    """mailto:, tel:, cid:, javascript: and whatever else is no web address."""
-    merge_field = "merge_field"
-    """It holds {{...}}, so it is known for each recipient only."""
-    invalid_url = "invalid_url"
-    """`problem_of` refuses it, or its bytes are not of the charset."""
 
 
 @dataclass(frozen=True, slots=True)

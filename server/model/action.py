@@ -73,6 +73,10 @@ class ActionKind(SQLModel):
     def effects(self, occasion: Occasion) -> Iterable[Effect]:
         """What is to happen for this click, in order."""
 
+    def refusal(self, contact: Contact) -> str:
+        """Why it cannot happen for this person, in words a marketer understands; empty when it can."""
+        return ""
+
     def only_removals(self) -> "ActionKind | None":
         """The part of it that lets a do-not-track recipient leave, or None when there is none."""
         return None

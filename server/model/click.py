@@ -8,6 +8,7 @@ from enum import IntEnum
 from sqlmodel import Field, SQLModel
 
 from server.model.action import ActionOutcome
+from server.model.crm import Catalog, CatalogEntry
 from server.model.ids import NOBODY
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -123,6 +124,26 @@ class Clicker(SQLModel):
     clicks: int
     first_click_time: datetime
     last_click_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClickerTarget:
+    """What clickers are to become members of: an existing entry of a catalogue, or a new one of a name."""
+
+    catalog: Catalog
+    entry_id: int = 0
+    new_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddedClickers:
+    """What adding clickers did; `skipped` are the first of those who are no registered persons, as recipient numbers."""
+
+    target: CatalogEntry
+    added_count: int
+    present_count: int
+    skipped_count: int
+    skipped: list[int]
 
 
 def click_time(click_id: bytes) -> datetime:

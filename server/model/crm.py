@@ -26,10 +26,6 @@ class Catalog(StrEnum):
     task_type = "task_type"
 
 
-MEMBERSHIPS = (Catalog.interest, Catalog.selection, Catalog.project)
-"""The catalogues that persons can be members of."""
-
-
 class FollowUpType(StrEnum):
     """What kind of activity a follow-up is."""
 

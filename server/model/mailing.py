@@ -14,10 +14,11 @@ from server.model.link import ClickCounts, CountedLink
 from server.model.text import LanguageTag, Name, ShortLine
 from server.model.urls import problem_of
 
-_PUBLIC_URL = re.compile(r"https?://[^/?#]+(?:/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-])?", re.IGNORECASE)
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-])?", re.IGNORECASE)
 
 
-def _public_url(url: str) -> str:
+def public_url_of(url: str) -> str:
+    """The URL itself when tracked URLs may start with it, or empty. Raises ValueError for one that would not be safe in HTML as it is."""
     problem = problem_of(url) if url else None
     if problem is None and url and not (_PUBLIC_URL.fullmatch(url) and url.isascii()):
         problem = "must be ASCII without query, fragment or trailing slash"
@@ -40,7 +41,7 @@ class Mailing(SQLModel):
     name: Name
     language: LanguageTag = ""
     send_time: datetime | None = None
-    public_url: Annotated[str, StringConstraints(max_length=255), AfterValidator(_public_url)] = ""
+    public_url: Annotated[str, StringConstraints(max_length=255), AfterValidator(public_url_of)] = ""
     track_all_links: bool = False
     google_analytics: GoogleAnalytics | None = None
     mailing_type_id: OptionalId = 0

@@ -4,8 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar, cast
 
+from google.protobuf.message import Message
+
 from server.model.click import Verdict
 from server.model.errors import DomainError, Reason, Violation, invalid
+from server.rpc.lists import ROOM
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -61,6 +64,18 @@ def count(name: str, number: int, most: int) -> None:
     """Raises INVALID_FIELD unless there are 1 to `most` of something."""
     if not 1 <= number <= most:
         raise invalid(Violation(name, f"must have 1 to {most:,} entries, not {number:,}"))
+
+
+def at_most(name: str, number: int, most: int) -> None:
+    """Raises INVALID_FIELD for more than `most` of something."""
+    if number > most:
+        raise invalid(Violation(name, f"must have at most {most:,} entries, not {number:,}"))
+
+
+def answer_fits(name: str, answer: Message) -> None:
+    """Raises INVALID_FIELD for an answer that clients, who take 4 MiB, could not receive: fewer must be asked for."""
+    if answer.ByteSize() > ROOM:
+        raise invalid(Violation(name, f"makes an answer of {answer.ByteSize():,} bytes, at most {ROOM:,} are possible: ask for fewer"))
 
 
 def query(text: str) -> None:

@@ -6,24 +6,25 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
 
+from redirect.token import KEYS_METADATA
 from server.clickers import Clickers
 from server.clicks.answer import Answered
 from server.clicks.way import ClickDraft, ClickWay
-from server.model.click import Click, Evidence
-from server.model.errors import DomainError
+from server.model.click import Click, ClickerTarget, Evidence
+from server.model.crm import Catalog, CatalogEntry
+from server.model.errors import DomainError, Violation, invalid
 from server.model.mailing import Recipient
 from server.rpc import checks, wire
-from server.rpc.calls import run
+from server.rpc.calls import request_of, run
 from server.rpc.errors import RETRYABLE
 from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens
 from server.rpc.recipients import in_pieces
-from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, error_pb2, mailing_pb2
+from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, crm_pb2, error_pb2, mailing_pb2
 
 R = TypeVar("R", click_pb2.Click, click_pb2.Clicker)
 
 MOST_CLICKS = 1000
-KEYS_METADATA = "trackedlinks-keys"
 MOST_UNCOMMITTED = 8
 """Requests of one stream that may be under way at once; more are not read, which is what slows a sender down."""
 
@@ -59,7 +60,7 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
         async def read() -> None:
             try:
                 async for request in request_iterator:
-                    checks.count("clicks", len(request.clicks), MOST_CLICKS)
+                    checks.at_most("clicks", len(request.clicks), MOST_CLICKS)
                     await under_way.put(asyncio.create_task(self._batch(request)))
             finally:
                 await under_way.put(None)
@@ -83,21 +84,41 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
         self._draining.set()
 
     async def ListClickers(self, request: click_service_pb2.ListClickersRequest, context: Any) -> click_service_pb2.ListClickersResponse:
-        checks.link_or_mailing(request.link_id, request.mailing_id)
-        size, after = self._tokens.page_size(request), self._tokens.after(request)
+        with checks.AllAtOnce() as each:
+            each(checks.link_or_mailing, request.link_id, request.mailing_id)
+            size = each(self._tokens.page_size, request)
+        after = self._tokens.after(request)
         page = await run(self._clickers.clickers, request.link_id, request.mailing_id, after, size)
         recipients = await run(self._clickers.recipients, [clicker.recipient for clicker in page.items])
         clickers = [_with_recipient(wire.to_message(clicker, click_pb2.Clicker), clicker.recipient, recipients) for clicker in page.items]
         return click_service_pb2.ListClickersResponse(clickers=clickers, next_page_token=self._tokens.token(request, page.next_key))
 
     async def ListClicks(self, request: click_service_pb2.ListClicksRequest, context: Any) -> click_service_pb2.ListClicksResponse:
-        checks.link_or_mailing(request.link_id, request.mailing_id)
-        verdict = checks.known_verdict(request.verdict)
-        size, after = self._tokens.page_size(request), self._tokens.after(request)
+        with checks.AllAtOnce() as each:
+            each(checks.link_or_mailing, request.link_id, request.mailing_id)
+            verdict = each(checks.known_verdict, request.verdict)
+            size = each(self._tokens.page_size, request)
+        after = self._tokens.after(request)
         page = await run(self._clickers.clicks, request.link_id, request.mailing_id, verdict, after, size)
         recipients = await run(self._clickers.recipients, [click.recipient for click in page.items])
         clicks, next_key = fitting(page, lambda click: _click(click, recipients), lambda click: (uuid.UUID(click.id).bytes,))
         return click_service_pb2.ListClicksResponse(clicks=clicks, next_page_token=self._tokens.token(request, next_key))
+
+    async def AddClickers(self, request: click_service_pb2.AddClickersRequest, context: Any) -> click_service_pb2.AddClickersResponse:
+        with checks.AllAtOnce() as each:
+            each(checks.link_or_mailing, request.link_id, request.mailing_id)
+            target = each(_target, request)
+            asked = each(request_of, request)
+        added = await run(self._clickers.add, request.link_id, request.mailing_id, target, asked)
+        recipients = await run(self._clickers.recipients, added.skipped)
+        skipped = [wire.to_message(recipients[number], mailing_pb2.Recipient) for number in added.skipped]
+        return click_service_pb2.AddClickersResponse(
+            target=wire.to_message(added.target, crm_pb2.CatalogEntry),
+            added_count=added.added_count,
+            present_count=added.present_count,
+            skipped_count=added.skipped_count,
+            skipped=skipped,
+        )
 
     async def _batch(self, request: click_service_pb2.RecordClicksRequest) -> list[click_service_pb2.RecordClicksResponse]:
         """What a batch is answered by: first what is durable, which frees the sender's window, then the answers, in pieces."""
@@ -119,6 +140,20 @@ def _answer(click_id: str, result: Answered | DomainError) -> click_service_pb2.
             return click_service_pb2.ClickAnswer(click_id=click_id, location=result.location)
         case Answered():
             return click_service_pb2.ClickAnswer(click_id=click_id, page=_page(result))
+
+
+def _target(request: click_service_pb2.AddClickersRequest) -> ClickerTarget:
+    chosen = request.WhichOneof("target")
+    match chosen:
+        case "selection_id" | "project_id":
+            checks.positive(**{chosen: getattr(request, chosen)})
+            return ClickerTarget(Catalog(chosen.removesuffix("_id")), entry_id=getattr(request, chosen))
+        case "new_selection" | "new_project":
+            catalog = Catalog(chosen.removeprefix("new_"))
+            entry = wire.validated(CatalogEntry, {"catalog": catalog, "name": getattr(request, chosen)}, chosen)
+            return ClickerTarget(catalog, new_name=entry.name)
+        case _:
+            raise invalid(Violation("target", "one of selection_id, project_id, new_selection and new_project must be given"))
 
 
 def _draft(request: click_service_pb2.RecordClickRequest) -> ClickDraft:

@@ -25,7 +25,9 @@ class CrmServicer(crm_service_pb2_grpc.CrmServiceServicer):
     ) -> crm_service_pb2.BatchGetPersonsResponse:
         checks.ids("ids", request.ids, 1000)
         persons, missing = await run(self._crm.persons, list(request.ids))
-        return crm_service_pb2.BatchGetPersonsResponse(persons=map(to_person, persons), missing_ids=missing)
+        answer = crm_service_pb2.BatchGetPersonsResponse(persons=map(to_person, persons), missing_ids=missing)
+        checks.answer_fits("ids", answer)
+        return answer
 
     async def CheckReferences(
         self, request: crm_service_pb2.CheckReferencesRequest, context: Any

@@ -1,6 +1,5 @@
 """Domain errors become gRPC statuses here and nowhere else; INTERNAL is a defect of the server, whatever a caller sends."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from string import punctuation
 from typing import Any, NoReturn
@@ -14,6 +13,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from server.model.errors import DomainError, Reason, Violation
+from server.store.database import without_data
 
 log = structlog.get_logger()
 
@@ -164,10 +164,10 @@ def _stream(behaviour: Any, method: str) -> Any:
 
 
 async def _abort(error: Exception, method: str, context: Any) -> NoReturn:
-    if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
+    if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, DomainError):
-        log.error("defect", method=method, exc_info=error)
+        log.error("defect", method=method, exc_info=without_data(error))
         error = DomainError(Reason.defect, "the server has a defect; its log says more", method=method)
     elif error.reason is Reason.store_unavailable:
         log.warning("store_unavailable", method=method, **error.metadata)

@@ -33,6 +33,7 @@ class LinkServicer(link_service_pb2_grpc.LinkServiceServicer):
     ) -> link_service_pb2.BatchCreateLinksResponse:
         checks.count("links", len(request.links), 500)
         paths = [f"links[{index}]" for index in range(len(request.links))]
+        checks.answer_fits("links", request)  # what is made is answered: it must go back as it came
         with checks.AllAtOnce() as each:
             drafts = [each(wire.to_model, link, Link, path) for link, path in zip(request.links, paths, strict=True)]
             user, asked = each(user_of, context), each(request_of, request)
@@ -45,7 +46,9 @@ class LinkServicer(link_service_pb2_grpc.LinkServiceServicer):
 
     async def BatchGetLinks(self, request: link_service_pb2.BatchGetLinksRequest, context: Any) -> link_service_pb2.BatchGetLinksResponse:
         checks.ids("ids", request.ids, 100)
-        return link_service_pb2.BatchGetLinksResponse(links=map(to_link, await run(self._links.get, list(request.ids))))
+        answer = link_service_pb2.BatchGetLinksResponse(links=map(to_link, await run(self._links.get, list(request.ids))))
+        checks.answer_fits("ids", answer)
+        return answer
 
     async def ListLinks(self, request: link_service_pb2.ListLinksRequest, context: Any) -> link_service_pb2.ListLinksResponse:
         with checks.AllAtOnce() as each:

@@ -39,7 +39,8 @@ class PageTokens:
         content = _decoded(request.page_token)
         # Nothing is parsed that did not come from here; and only the spelling that was given is taken back, since decoding is lax.
         if not hmac.compare_digest(content[:16], self._tag(request, content[16:])) or _encoded(content) != request.page_token:
-            raise DomainError(Reason.page_token_invalid, "the page_token was not made by this call with these arguments")
+            problem = Violation("page_token", "was not made by this call with these arguments")
+            raise DomainError(Reason.page_token_invalid, f"{problem.field} {problem.description}", [problem])
         return tuple(_from_json(part) for part in json.loads(content[16:]))
 
     def token(self, request: Message, key: Sequence[Any] | None) -> str:

@@ -40,8 +40,11 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
         self._tokens = tokens
 
     async def CreateMailing(self, request: mailing_service_pb2.CreateMailingRequest, context: Any) -> mailing_pb2.Mailing:
-        draft = wire.to_model(request.mailing, Mailing, "mailing")
-        return messages.mailing(await run(self._mailings.create, draft, user_of(context), request_of(request)))
+        with checks.AllAtOnce() as each:
+            draft = each(wire.to_model, request.mailing, Mailing, "mailing")
+            user = each(user_of, context)
+            asked = each(request_of, request)
+        return messages.mailing(await run(self._mailings.create, draft, user, asked))
 
     async def GetMailing(self, request: mailing_service_pb2.GetMailingRequest, context: Any) -> mailing_pb2.Mailing:
         checks.positive(id=request.id)
@@ -50,17 +53,20 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
     async def ListMailings(
         self, request: mailing_service_pb2.ListMailingsRequest, context: Any
     ) -> mailing_service_pb2.ListMailingsResponse:
-        size, after = self._tokens.page_size(request), self._tokens.after(request)
-        order, descending = order_of(request.order_by, ORDERS, "create_time desc")
-        checks.query(request.query)
-        creator = checks.mine(user_of(context)) if request.mine else None
-        page = await run(self._mailings.page, creator, request.query, order, descending, after, size)
-        mailings, next_key = fitting(page, messages.mailing, key_by(order))
+        with checks.AllAtOnce() as each:
+            size = each(self._tokens.page_size, request)
+            order = each(order_of, request.order_by, ORDERS, "create_time desc")
+            each(checks.query, request.query)
+            creator = each(_creator, request, context)
+        after = self._tokens.after(request)
+        page = await run(self._mailings.page, creator, request.query, *order, after, size)
+        mailings, next_key = fitting(page, messages.mailing, key_by(order[0]))
         return mailing_service_pb2.ListMailingsResponse(mailings=mailings, next_page_token=self._tokens.token(request, next_key))
 
     async def UpdateMailing(self, request: mailing_service_pb2.UpdateMailingRequest, context: Any) -> mailing_pb2.Mailing:
-        checks.positive(**{"mailing.id": request.mailing.id})
-        patch = wire.patch(request.mailing, request.update_mask, Mailing, WRITABLE, "mailing")
+        with checks.AllAtOnce() as each:
+            each(checks.positive, **{"mailing.id": request.mailing.id})
+            patch = each(wire.patch, request.mailing, request.update_mask, Mailing, WRITABLE, "mailing")
         return messages.mailing(await run(self._mailings.update, request.mailing.id, request.mailing.etag, patch))
 
     async def DeleteMailing(self, request: mailing_service_pb2.DeleteMailingRequest, context: Any) -> mailing_pb2.Mailing:
@@ -111,8 +117,14 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
     async def ListMailingLinks(
         self, request: mailing_service_pb2.ListMailingLinksRequest, context: Any
     ) -> mailing_service_pb2.ListMailingLinksResponse:
-        checks.positive(mailing_id=request.mailing_id)
-        size, after = self._tokens.page_size(request), self._tokens.after(request)
+        with checks.AllAtOnce() as each:
+            each(checks.positive, mailing_id=request.mailing_id)
+            size = each(self._tokens.page_size, request)
+        after = self._tokens.after(request)
         page = await run(self._mailings.links, request.mailing_id, after, size)
         links, next_key = fitting(page, messages.mailing_link, lambda found: (found.link.id,))
         return mailing_service_pb2.ListMailingLinksResponse(links=links, next_page_token=self._tokens.token(request, next_key))
+
+
+def _creator(request: mailing_service_pb2.ListMailingsRequest, context: Any) -> int | None:
+    return checks.mine(user_of(context)) if request.mine else None

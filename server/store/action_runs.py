@@ -68,8 +68,10 @@ class ActionRuns:
         select = "SELECT id, catalog FROM crm_entry WHERE id IN"
         existing = {(row.catalog, row.id) for row in self._statements.matching(select, sorted(named), self._statements.for_share)}
         for run in self._runs:
-            if run.outcome is None and (reason := _missing(run.kind, existing)):
-                run.outcome = ActionOutcome(run.action.id, ActionState.failed, reason)
+            if run.outcome is None:
+                contact = self._persons[person_of(run.click.seen.recipient)]
+                if reason := _missing(run.kind, existing) or run.kind.refusal(contact):
+                    run.outcome = ActionOutcome(run.action.id, ActionState.failed, reason)
 
     def _claim(self) -> None:
         """Writes into the ledger what is to happen once; whoever wrote it first does it, here or on another server."""

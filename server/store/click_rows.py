@@ -30,9 +30,14 @@ class NewClick:
         return self.seen.replayed and reset is not None and self.seen.microseconds < to_microseconds(reset)
 
     @property
+    def acts(self) -> bool:
+        """Whether the link's actions run: it is a human's and no test. A reset changes nothing about what a click asks for."""
+        return self.seen.verdict is Verdict.human and not self.seen.test
+
+    @property
     def counts(self) -> bool:
-        """Whether it is a click in the sense of every figure: a human's, no test, not from before the last reset."""
-        return self.seen.verdict is Verdict.human and not self.seen.test and not self.before_reset
+        """Whether it is a click in the sense of every figure: one that acts, and not from before the last reset."""
+        return self.acts and not self.before_reset
 
     @property
     def is_suspected(self) -> bool:

@@ -30,7 +30,7 @@ class ClickerStore:
         """
 
         def work(connection: Connection) -> Page[Clicker]:
-            _exist(connection, link_id, mailing_id)
+            refuse_unknown(connection, link_id, mailing_id)
             statement = _of_link(link_id) if link_id else _of_mailing()
             if mailing_id:
                 statement = statement.where(clicker.c.mailing_id == mailing_id)
@@ -44,7 +44,7 @@ class ClickerStore:
         """Clicks since the last reset, newest first. Raises LINK_NOT_FOUND, MAILING_NOT_FOUND."""
 
         def work(connection: Connection) -> Page[Click]:
-            _exist(connection, link_id, mailing_id)
+            refuse_unknown(connection, link_id, mailing_id)
             statement = (
                 select(click, placement.c.mailing_id, interned.c.value.label("evidence"))
                 .join(link, and_(link.c.id == click.c.link_id, link.c.generation == click.c.generation))
@@ -65,7 +65,8 @@ class ClickerStore:
         return self._database.read(work)
 
 
-def _exist(connection: Connection, link_id: int, mailing_id: int) -> None:
+def refuse_unknown(connection: Connection, link_id: int, mailing_id: int) -> None:
+    """Raises LINK_NOT_FOUND and MAILING_NOT_FOUND for what is given and does not exist; 0 is any."""
     if link_id:
         by_ids(connection, [link_id])
     if mailing_id:

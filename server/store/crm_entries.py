@@ -34,7 +34,7 @@ class EntryStore:
         """
 
         def work(connection: Connection) -> CatalogEntry:
-            return _by_id(connection, once(connection, request, lambda: [_insert(connection, draft)])[0])
+            return entry_by_id(connection, once(connection, request, lambda: [insert_entry(connection, draft)])[0])
 
         return self._database.write(work)
 
@@ -53,7 +53,7 @@ class EntryStore:
 
         def work(connection: Connection) -> None:
             ours = _person.c.our_contact_id == entry_id
-            if _by_id(connection, entry_id).catalog is Catalog.user:
+            if entry_by_id(connection, entry_id).catalog is Catalog.user:
                 # Persons before entries, as clicks lock them: the other way round the two would wait for each other.
                 connection.execute(select(_person.c.id).where(ours).order_by(_person.c.id).with_for_update()).all()
             if not connection.execute(delete(_entry).where(_entry.c.id == entry_id)).rowcount:
@@ -72,7 +72,8 @@ def existing(connection: Connection, references: Collection[tuple[Catalog, int]]
     return set(references) & {(Catalog(row.catalog), row.id) for row in rows}
 
 
-def _insert(connection: Connection, draft: CatalogEntry) -> int:
+def insert_entry(connection: Connection, draft: CatalogEntry) -> int:
+    """Makes an entry; its id. Raises ENTRY_NAME_TAKEN."""
     values = {"catalog": draft.catalog.value, "name": draft.name, "name_key": name_key(draft.name)}
     try:
         return int(connection.execute(insert(_entry).values(**values).returning(_entry.c.id)).scalar_one())
@@ -83,7 +84,8 @@ def _insert(connection: Connection, draft: CatalogEntry) -> int:
         raise
 
 
-def _by_id(connection: Connection, entry_id: int) -> CatalogEntry:
+def entry_by_id(connection: Connection, entry_id: int) -> CatalogEntry:
+    """The entry. Raises ENTRY_NOT_FOUND."""
     row = connection.execute(select(_entry).where(_entry.c.id == entry_id)).first()
     if row is None:
         raise _not_found(entry_id)

@@ -33,8 +33,9 @@ class Database:
         self._one_state = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._run_jobs, name="writer", daemon=True)
-        self._writer.start()
+        self._closing = threading.Lock()
         self._open = True
+        self._writer.start()
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in a transaction that sees one state of the database. Raises DomainError STORE_UNAVAILABLE."""
@@ -50,7 +51,10 @@ class Database:
     def submit(self, job: Callable[[], T]) -> "Future[T]":
         """Has the writer thread run `job` after those submitted before."""
         future: Future[T] = Future()
-        self._jobs.put((job, future))
+        with self._closing:
+            if not self._open:
+                raise DomainError(Reason.store_unavailable, "the server is stopping; nothing was stored", cause="stopping")
+            self._jobs.put((job, future))
         return future
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
@@ -66,9 +70,11 @@ class Database:
 
     def close(self) -> None:
         """Ends the writer thread after the jobs it has, and closes every connection. Safe to call twice."""
-        if self._open:
-            self._open = False
-            self._jobs.put(None)
+        with self._closing:
+            was_open, self._open = self._open, False
+            if was_open:
+                self._jobs.put(None)
+        if was_open:
             self._writer.join()
             self.engine.dispose()
 
@@ -109,6 +115,15 @@ def violates(error: IntegrityError, constraint: str, *columns: str) -> bool:
     return all(column in str(error.orig) for column in columns)
 
 
+def without_data(error: BaseException) -> BaseException:
+    """The error, or for one of the database's what is left without the values that its text repeats."""
+    if not isinstance(error, DBAPIError):
+        return error
+    diagnostics = getattr(error.orig, "diag", None)
+    said = f"{diagnostics.sqlstate} {diagnostics.message_primary} {diagnostics.constraint_name or ''}" if diagnostics else str(error.orig)
+    return RuntimeError(f"{type(error).__name__}: {said}").with_traceback(error.__traceback__)
+
+
 def _unavailable(error: Exception) -> DomainError:
     cause = getattr(error, "orig", None) or error
     return DomainError(
@@ -119,11 +134,18 @@ def _unavailable(error: Exception) -> DomainError:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, connect_args={"timeout": 5, "check_same_thread": False})
+        engine = create_engine(parsed, connect_args={"timeout": 5, "check_same_thread": False}, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, isolation_level="READ COMMITTED", pool_timeout=5)
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        connect_args={"options": "-c synchronous_commit=on"},  # durable before the answer, whatever the cluster's default is
+        hide_parameters=True,  # addresses and user agents have no business in a log
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_timeout=5,
+    )
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

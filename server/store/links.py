@@ -14,7 +14,7 @@ from server.store.click_tables import link_count, mailing_count, mailing_link_co
 from server.store.database import Database
 from server.store.folders import folder, folder_exists, folders_below, refuse_missing
 from server.store.pages import Key, Page, page_of
-from server.store.requests import RequestId, once
+from server.store.requests import RequestId, made_before, once
 from server.store.tables import LinkActionRow, LinkRow, table_of
 
 link = table_of(LinkRow)
@@ -36,6 +36,10 @@ class LinkStore:
             return by_ids(connection, once(connection, request, lambda: [insert_link(connection, draft) for draft in drafts]))
 
         return self._database.write(work)
+
+    def made_before(self, request: RequestId) -> bool:
+        """Whether this very request has made something already."""
+        return self._database.read(lambda connection: made_before(connection, request))
 
     def get(self, ids: Sequence[int]) -> list[CountedLink]:
         """The links with these ids, in this order. Raises LINK_NOT_FOUND for the first that is missing."""

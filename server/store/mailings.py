@@ -15,7 +15,7 @@ from server.store.database import Database
 from server.store.links import by_ids
 from server.store.pages import Key, Page, page_of
 from server.store.placements import of_mailing, placement
-from server.store.requests import RequestId, once
+from server.store.requests import RequestId, made_before, once
 from server.store.tables import LinkRow, MailingRow, table_of
 from server.store.types import from_microseconds
 
@@ -40,6 +40,10 @@ class MailingStore:
             return by_id(connection, once(connection, request, lambda: [connection.execute(statement).scalar_one()])[0])
 
         return self._database.write(work)
+
+    def made_before(self, request: RequestId) -> bool:
+        """Whether this very request has made something already."""
+        return self._database.read(lambda connection: made_before(connection, request))
 
     def get(self, mailing_id: int) -> CountedMailing:
         """The mailing. Raises MAILING_NOT_FOUND."""

@@ -39,10 +39,6 @@ class PlacementStore:
 
         return self._database.write(work)
 
-    def of(self, mailing_id: int) -> list[Placement]:
-        """The placements of a mailing, by id."""
-        return self._database.read(lambda connection: of_mailing(connection, mailing_id))
-
     def addresses(self, emails: Sequence[str]) -> dict[str, int]:
         """The address ids of these e-mail addresses, made where there is none; addresses that DOMAIN calls one have one id."""
         keys = {email: address_key(email) for email in emails}

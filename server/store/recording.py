@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from server.model.action import ActionOutcome
 from server.model.click import Click, RecordedClick, SeenClick
@@ -13,10 +14,12 @@ from server.model.errors import DomainError, Reason
 from server.model.ids import person_of
 from server.store.action_runs import ActionRuns, click_text, outcomes_of, persons_of
 from server.store.click_rows import Interned, NewClick, StoredClick, insert_clicks, stored_clicks
-from server.store.database import Database
+from server.store.database import Database, without_data
 from server.store.destinations import Destination, Destinations
 from server.store.sql import Statements
 from server.store.tally import Tally
+
+log = structlog.get_logger()
 
 Result = RecordedClick | DomainError
 
@@ -30,25 +33,33 @@ class Recorder:
         self._interned = Interned()
 
     def record(self, batch: Sequence[SeenClick]) -> list[Result]:
-        """What became of each click, in order; when this returns, all of it is durable.
+        """What became of each click, in order; of those that are answered all is durable when this returns.
 
-        Raises STORE_UNAVAILABLE when nothing could be stored. A batch that the data of one click makes fail is halved until that click
-        stands alone, and then it is stored with its actions failed: its recipient is counted and sent on all the same.
+        A batch that fails is halved until the click that makes it fail stands alone. That one is stored with its actions failed: its
+        recipient is counted and sent on all the same. If even that fails it is a DEFECT, of this click only. When the database is away
+        nothing is halved, and every click is STORE_UNAVAILABLE.
         """
         try:
             return self._commit(batch, effects_allowed=True)
-        except IntegrityError:
-            pass  # another server may have been faster with one of them: its rows are seen when it is tried again
-        except DBAPIError:
+        except DomainError as error:
+            return [error] * len(batch)
+        except Exception as error:
             if len(batch) == 1:
-                return self._commit(batch, effects_allowed=False)
-        if len(batch) > 1:
-            middle = len(batch) // 2
-            return self.record(batch[:middle]) + self.record(batch[middle:])
-        try:
-            return self._commit(batch, effects_allowed=True)
-        except DBAPIError:
-            return self._commit(batch, effects_allowed=False)
+                return [self._alone(batch[0], error)]
+        middle = len(batch) // 2
+        return self.record(batch[:middle]) + self.record(batch[middle:])
+
+    def _alone(self, seen: SeenClick, first_error: Exception) -> Result:
+        tries = [True, False] if isinstance(first_error, IntegrityError) else [False]  # another server may have been faster: try again
+        for effects_allowed in tries:
+            try:
+                return self._commit([seen], effects_allowed)[0]
+            except DomainError as error:
+                return error
+            except Exception as error:
+                first_error = error
+        log.error("click_not_recorded", cause=type(first_error).__name__, exc_info=without_data(first_error))
+        return DomainError(Reason.defect, "the click could not be recorded; the server's log says more")
 
     def _commit(self, batch: Sequence[SeenClick], effects_allowed: bool) -> list[Result]:
         try:
@@ -68,7 +79,7 @@ class Recorder:
         new = _new(batch, destinations, stored)
 
         _count(statements, new.values())
-        acting = [click for click in new.values() if click.counts and click.destination.link.actions]
+        acting = [click for click in new.values() if click.acts and click.destination.link.actions]
         persons = persons_of(statements, _persons_needed(batch, destinations, acting))
         outcomes = outcomes_of(statements, stored) | ActionRuns(statements, acting, persons, effects_allowed).run()
         insert_clicks(statements, self._interned, list(new.values()))

@@ -30,6 +30,13 @@ def digest_of(method: str, request: bytes) -> bytes:
     return blake2b(method.encode() + b"\0" + request, digest_size=16).digest()
 
 
+def made_before(connection: Connection, request: RequestId) -> bool:
+    """Whether this very request has made something already: then nothing is asked or checked once more."""
+    statement = select(_request.c.digest).where(_request.c.id == request.id, _request.c.create_time >= request.time - KEPT)
+    found = connection.execute(statement).scalar() if request.id else None
+    return found is not None and bytes(found) == request.digest
+
+
 def once(connection: Connection, request: RequestId, make: Callable[[], list[int]]) -> list[int]:
     """The ids of what `make` made, now or when the same request came first. Raises REQUEST_ID_REUSED for another request."""
     if not request.id:

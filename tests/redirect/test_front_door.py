@@ -13,6 +13,7 @@ from redirect.app import create
 from redirect.clicks import ClickStream, ClickUnanswered
 from redirect.settings import Settings
 from tests.support.campaign import Campaign, person
+from tests.support.ids import now, uuid7_at
 from tests.support.stubs import Stubs
 from trackedlinks.v1 import click_service_pb2
 
@@ -118,7 +119,7 @@ async def test_many_large_pages_at_once_all_arrive(stubs: Stubs, front: Settings
     campaign = Campaign(stubs)
     link = await campaign.link(text="<p>" + "x" * 32_000 + "</p>")
     token_of_link = path_of(await campaign.url(link.id, person(1)))[1:]
-    stream = ClickStream(stubs.address, 20, token.load(front.directory / "keys.json").summary())
+    stream = ClickStream(stubs.address, 20, token.load(front.directory / "keys.json"))
     stream.start()
     requests = [click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=token_of_link) for _ in range(400)]
     answers = await asyncio.gather(*(stream.record(request) for request in requests))
@@ -132,12 +133,22 @@ async def test_a_front_door_with_other_keys_than_the_server_says_it_is_not_ready
 ) -> None:
     other = tmp_path_factory.mktemp("other") / "keys.json"
     token.create(other)
-    stream = ClickStream(stubs.address, 0.5, token.load(other).summary())
+    stream = ClickStream(stubs.address, 0.5, token.load(other))
     stream.start()
     with pytest.raises(ClickUnanswered):
         await stream.record(click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token="x"))
     assert not stream.connected
     await stream.stop()
+
+
+async def test_a_clock_that_is_wrong_never_makes_a_valid_url_not_found(
+    stubs: Stubs, front: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = await Campaign(stubs).link()
+    path = path_of(await Campaign(stubs).url(link.id, person(1)))
+    monkeypatch.setattr("redirect.app.uuid7", lambda: uuid7_at(now() + 3_600_000))
+    (response,) = await opened(front, ("GET", path))
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
 
 
 async def test_other_methods_are_refused_and_count_nothing(stubs: Stubs, front: Settings) -> None:
@@ -168,7 +179,7 @@ async def test_clicks_that_come_together_go_in_few_batches_and_each_gets_its_own
     campaign = Campaign(stubs)
     links = [await campaign.link(url=f"https://example.com/{number}") for number in range(10)]
     tokens = [path_of(await campaign.url(link.id, person(1)))[1:] for link in links]
-    stream = ClickStream(stubs.address, 20, token.load(front.directory / "keys.json").summary())
+    stream = ClickStream(stubs.address, 20, token.load(front.directory / "keys.json"))
     stream.start()
     requests = [click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=tokens[number % 10]) for number in range(500)]
     answers = await asyncio.gather(*(stream.record(request) for request in requests))
@@ -178,7 +189,7 @@ async def test_clicks_that_come_together_go_in_few_batches_and_each_gets_its_own
 
 
 async def test_a_click_that_nobody_answers_in_time_is_given_up(stubs: Stubs) -> None:
-    stream = ClickStream("127.0.0.1:1", 0.1, "")
+    stream = ClickStream("127.0.0.1:1", 0.1, token.Keys({"A": bytes(32)}, "A"))
     stream.start()
     with pytest.raises(ClickUnanswered):
         await stream.record(click_service_pb2.RecordClickRequest(click_id="x", token="y"))

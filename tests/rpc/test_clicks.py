@@ -1,6 +1,5 @@
 """ClickService: recording one click and streams of them, wrong input, and who clicked."""
 
-import time
 from typing import Any
 
 import grpc
@@ -8,6 +7,7 @@ import pytest
 from uuid_utils import uuid7
 
 from tests.support.campaign import Campaign, person
+from tests.support.ids import now, uuid7_at
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import click_pb2, click_service_pb2, error_pb2, link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
 
@@ -17,16 +17,6 @@ DAY = 86_400_000
 @pytest.fixture
 def campaign(stubs: Stubs) -> Campaign:
     return Campaign(stubs)
-
-
-def uuid7_at(milliseconds: int) -> str:
-    """A UUIDv7 with another time in it."""
-    digits = f"{milliseconds:012x}" + uuid7().hex[12:]
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
-def now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 async def token_of(campaign: Campaign, link_id: int, recipient: mailing_pb2.Recipient | None = None) -> str:
@@ -76,7 +66,7 @@ async def test_a_replayed_click_from_before_the_reset_does_not_reappear(campaign
 )
 async def test_an_id_that_is_no_uuid7_is_refused(campaign: Campaign, stubs: Stubs, click_id: str) -> None:
     link = await campaign.link()
-    request = click(await token_of(campaign, link.id), click_id=click_id, evidence=click_pb2.Evidence(method="M" * 17))
+    request = click(await token_of(campaign, link.id), click_id=click_id, evidence=click_pb2.Evidence(method="OPTIONS"))
     problem = await refused(stubs.clicks.RecordClick(request))
     assert (problem.code, problem.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
     assert list(problem.fields) == ["click_id", "evidence.method"]
@@ -132,11 +122,12 @@ async def test_a_stream_answers_each_click_by_its_id_and_a_refused_one_does_not_
 
 
 async def test_a_stream_with_too_many_clicks_in_a_request_ends_with_an_error(stubs: Stubs) -> None:
-    for count in (0, 1001):
-        call = stubs.clicks.RecordClicks()
-        await call.write(click_service_pb2.RecordClicksRequest(clicks=[click("x")] * count))
-        problem = await refused(call.read())
-        assert (problem.reason, list(problem.fields)) == ("INVALID_FIELD", ["clicks"])
+    call = stubs.clicks.RecordClicks()
+    await call.write(click_service_pb2.RecordClicksRequest())
+    await call.write(click_service_pb2.RecordClicksRequest(clicks=[click("x")] * 1001))
+    assert not (await call.read()).answers
+    problem = await refused(call.read())
+    assert (problem.reason, list(problem.fields)) == ("INVALID_FIELD", ["clicks"])
 
 
 async def test_clickers_and_clicks_are_paged_to_the_end_without_loss(campaign: Campaign, stubs: Stubs) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 from google.protobuf import field_mask_pb2
 
+from server.store.database import Database
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
 
@@ -180,6 +181,15 @@ async def test_streams_refuse_a_subject_that_is_missing_or_changes(stubs: Stubs)
     assert list((await refused(stream(stubs.mailings.MintUrls(), *requests))).fields) == ["mailing_id"]
     crowd = mailing_service_pb2.MintUrlsRequest(mailing_id=mailing.id, recipients=[mailing_pb2.Recipient()] * 1001)
     assert list((await refused(stream(stubs.mailings.MintUrls(), crowd))).fields) == ["recipients"]
+
+
+async def test_the_address_of_a_do_not_track_recipient_is_written_nowhere(stubs: Stubs, database: Database) -> None:
+    mailing = await mailing_of(stubs)
+    await track(stubs, mailing.id, b'<a href="https://example.com">x</a>', b"")
+    people = [mailing_pb2.Recipient(email="no@example.com", do_not_track=True), mailing_pb2.Recipient(email="yes@example.com")]
+    await stream(stubs.mailings.MintUrls(), mailing_service_pb2.MintUrlsRequest(mailing_id=mailing.id, recipients=people))
+    stored = database.read(lambda connection: connection.exec_driver_sql("SELECT address FROM address").scalars().all())
+    assert stored == ["yes@example.com"]
 
 
 async def test_a_deleted_mailing_leaves_lists_and_takes_no_message(stubs: Stubs) -> None:

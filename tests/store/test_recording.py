@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, insert, select, update
@@ -12,6 +12,7 @@ import server.actions
 from server.model.action import LinkAction
 from server.model.click import Evidence, RecordedClick, SeenClick
 from server.model.crm import Catalog, CatalogEntry, Person
+from server.model.errors import DomainError, Reason
 from server.model.ids import person_recipient
 from server.model.link import CountedLink, Link, Redirect
 from server.model.mailing import GoogleAnalytics, Mailing, MessagePart
@@ -161,6 +162,39 @@ def test_a_click_whose_effects_the_database_refuses_is_counted_without_them_and_
     assert fields == [(1, "v")]
 
 
+def test_a_click_that_cannot_be_stored_at_all_takes_no_other_with_it(database: Database) -> None:
+    setup = Setup(database)
+    forbid_clicker(database, person_recipient(2))
+    clicks = [setup.click(person_id) for person_id in (1, 2, 3, 4)]
+    results = Recorder(database).record(clicks)
+    assert [isinstance(result, RecordedClick) for result in results] == [True, False, True, True]
+    assert isinstance(results[1], DomainError)
+    assert results[1].reason is Reason.defect
+    assert setup.counts(setup.one) == (3, 3, 0)
+
+
+def test_a_replayed_click_from_before_a_reset_runs_its_actions_and_is_not_counted(database: Database) -> None:
+    setup = Setup(database, LinkAction(kind=KINDS["set_field"].model_validate({"field": "f", "value": "v"})))
+    add_person(database, 1)
+    seen = setup.click(1, replayed=True)
+    setup.links.reset(setup.one.id, "", NO_ID, datetime.now(UTC) + timedelta(seconds=1))
+    (result,) = recorded(Recorder(database), [seen])
+    assert [outcome.state.name for outcome in result.click.actions] == ["done"]
+    assert (setup.counts(setup.one), setup.mailing_counts()) == ((0, 0, 0), (0, 0, 0))
+    assert database.read(lambda connection: connection.exec_driver_sql("SELECT recipient FROM click").scalar_one()) == 0
+
+
+def test_a_follow_up_that_nobody_would_get_fails_and_says_why(database: Database) -> None:
+    follow_up = KINDS["follow_up"].model_validate({"type": "task", "assign_to_our_contact": True})
+    setup = Setup(database, LinkAction(kind=follow_up))
+    add_person(database, 1)
+    (result,) = recorded(Recorder(database), [setup.click(1)])
+    assert [(outcome.state.name, outcome.reason) for outcome in result.click.actions] == [
+        ("failed", "The person has no our contact, and nobody else is named")
+    ]
+    assert count(database, "ledger") == count(database, "crm_follow_up") == 0
+
+
 def test_a_reset_is_swept_until_nothing_says_who_clicked(database: Database) -> None:
     setup = Setup(database)
     recorder = Recorder(database)
@@ -251,6 +285,15 @@ def add_person(database: Database, person_id: int) -> None:
 def named(catalog: Catalog, entry_id: int) -> dict[str, object]:
     entry = CatalogEntry(catalog=catalog, name=f"{catalog.value} {entry_id}")
     return {"id": entry_id, "catalog": catalog.value, "name": entry.name, "name_key": entry.name}
+
+
+def forbid_clicker(database: Database, recipient: int) -> None:
+    """Makes the database refuse to store a clicker, as a damaged page or a full index might."""
+    if database.is_sqlite:
+        trigger = f"CREATE TRIGGER no BEFORE INSERT ON clicker WHEN NEW.recipient = {recipient} BEGIN SELECT RAISE(ABORT, 'no'); END"
+    else:
+        trigger = f"ALTER TABLE clicker ADD CONSTRAINT no CHECK (recipient <> {recipient})"
+    database.write(lambda connection: connection.exec_driver_sql(trigger))
 
 
 def forbid_person_two(database: Database) -> None:

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.messages.find import LeftAloneReason, find_links
+from server.messages.find import find_links
 from server.messages.part import Part
+from server.model.mailing import LeftAloneReason
 
 URL = "https://a.no/x"
 

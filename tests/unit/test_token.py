@@ -73,6 +73,17 @@ def test_every_key_verifies_and_only_under_its_own_id() -> None:
     assert token.Verifier(token.Keys({"A": KEYS.secrets["A"]}, "A")).verify(minted) is None
 
 
+def test_keys_agree_while_they_are_rotated_and_never_with_others() -> None:
+    old, more = token.Keys({"A": KEYS.secrets["A"]}, "A"), KEYS
+    rotated = token.Keys(KEYS.secrets, "b")
+    assert old.agrees_with(more.summary())
+    assert more.agrees_with(old.summary())
+    assert more.agrees_with(rotated.summary())
+    assert not old.agrees_with(rotated.summary())
+    assert not old.agrees_with(token.Keys({"A": bytes(32)}, "A").summary())
+    assert not old.agrees_with("")
+
+
 def test_a_key_file_is_made_once_and_is_its_owners_only(tmp_path: Path) -> None:
     path = tmp_path / "var" / "keys.json"
     made = token.create(path)
