@@ -48,6 +48,7 @@ _NOUNS = {
 _VERBS: dict[str, Callable[..., None]] = {
     "send": send.send,
     "report": report.report,
+    "add-clickers": clicks.add_clickers,
     "clickers": clicks.clickers,
     "clicks": clicks.clicks,
     "person": person.person,

@@ -39,6 +39,8 @@ def response(link: link_pb2.Link) -> str:
     """What the recipient gets, short."""
     if link.HasField("redirect"):
         return link.redirect.url
+    if link.HasField("form"):
+        return f"form: {link.form.url}"
     text = " ".join(link.custom_text.html.split())
     return f"text: {text[:60]}{'…' if len(text) > 60 else ''}"
 

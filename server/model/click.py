@@ -90,10 +90,14 @@ class RecordedClick:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a click is answered by, as it is stored: an ASCII location to redirect to, or the text of a page before it is filled in."""
+    """What a click is answered by, as it is stored: an ASCII location to redirect to, or the text of a page before it is filled in.
+
+    `form` is a location that is still to be filled in for the recipient; it is never stored.
+    """
 
     location: str = ""
     text: str = ""
+    form: str = ""
 
 
 class Click(SQLModel):

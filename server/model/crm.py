@@ -83,6 +83,7 @@ class Contact:
     id: int
     name: str
     our_contact_id: int
+    email: str = ""
 
 
 class CatalogEntry(SQLModel):

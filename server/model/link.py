@@ -1,5 +1,6 @@
 """A tracked link, and what its clicks are counted as."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -22,6 +23,34 @@ DestinationUrl = Annotated[str, StringConstraints(max_length=4000), AfterValidat
 """A URL that recipients may be sent to; kept byte for byte."""
 
 
+_FIELD = re.compile(r"\{\{([^{}]*)\}\}")
+_FORM_FIELDS = {"recipient.name", "recipient.email", "link.name", "mailing.name", "click.time"}
+EXTRA_FIELD = "field."
+"""What the name of an extra field begins with in a form's URL."""
+
+
+def form_fields(url: str) -> list[str]:
+    """The names of the fields in a form's URL, in order."""
+    return [name.strip() for name in _FIELD.findall(url)]
+
+
+def _form(url: str) -> str:
+    start = url.find("{{")
+    if start >= 0 and not re.match(r"[Hh][Tt][Tt][Pp][Ss]?://[^/?#]+[/?#]", url[:start]):
+        raise ValueError("fields may stand in path, query or fragment, not in what chooses the server")
+    for name in form_fields(url):
+        if name not in _FORM_FIELDS and not (name.startswith(EXTRA_FIELD) and name != EXTRA_FIELD):
+            known = ", ".join(sorted(_FORM_FIELDS))
+            raise ValueError(f"has no field {name[:60]!r}; there are {known}, and field.NAME for an extra field")
+    if problem := problem_of(_FIELD.sub("x", url)):
+        raise ValueError(problem)
+    return url
+
+
+FormUrl = Annotated[str, StringConstraints(max_length=4000), AfterValidator(_form)]
+"""A URL that recipients may be sent to, with {{fields}} after its host."""
+
+
 class Redirect(SQLModel):
     """Sends the recipient on to a URL."""
 
@@ -36,7 +65,14 @@ class CustomText(SQLModel):
     html: LongText
 
 
-Response = Redirect | CustomText
+class Form(SQLModel):
+    """Sends the recipient on to a form's URL, whose fields are filled in with what is known."""
+
+    tag: Literal["form"] = "form"
+    url: FormUrl
+
+
+Response = Redirect | CustomText | Form
 
 
 class ClickCounts(SQLModel):

@@ -10,7 +10,7 @@ from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens, key_by, order_of
 from trackedlinks.v1 import link_pb2, link_service_pb2, link_service_pb2_grpc
 
-WRITABLE = ("name", "redirect", "custom_text", "actions")
+WRITABLE = ("name", "redirect", "custom_text", "form", "actions")
 ORDERS = ("name", "create_time", "update_time")
 
 

@@ -103,9 +103,9 @@ class ActionRuns:
 
 def persons_of(statements: Statements, person_ids: Iterable[int]) -> dict[int, Contact]:
     """Of these persons those that the embedded CRM knows, with what actions need of them."""
-    select = "SELECT id, name, our_contact_id FROM crm_person WHERE id IN"
+    select = "SELECT id, name, our_contact_id, email FROM crm_person WHERE id IN"
     rows = statements.matching(select, sorted(set(person_ids) - {0}), statements.for_share)
-    return {row.id: Contact(row.id, row.name, row.our_contact_id) for row in rows}
+    return {row.id: Contact(row.id, row.name, row.our_contact_id, row.email) for row in rows}
 
 
 def outcomes_of(statements: Statements, click_ids: Iterable[bytes]) -> dict[bytes, list[ActionOutcome]]:

@@ -22,6 +22,12 @@ class NewClick:
 
     seen: SeenClick
     destination: Destination
+    filled: Answer | None = None
+
+    @property
+    def answer(self) -> Answer:
+        """What it is answered by: what its placement leads to, filled in for the recipient where that is a form."""
+        return self.filled or self.destination.answer
 
     @property
     def before_reset(self) -> bool:
@@ -93,7 +99,7 @@ def stored_clicks(statements: Statements, click_ids: Iterable[bytes]) -> dict[by
 
 def insert_clicks(statements: Statements, interned: Interned, clicks: Sequence[NewClick]) -> None:
     """Writes the rows of new clicks. One from before a reset is stored as what the reset has made of the others: without identity."""
-    texts = [(_evidence_text(click.seen.evidence), _answer_text(click.destination.answer)) for click in clicks]
+    texts = [(_evidence_text(click.seen.evidence), _answer_text(click.answer)) for click in clicks]
     numbers = interned.numbers(statements, (text for pair in texts for text in pair))
     rows = [
         (

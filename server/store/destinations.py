@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from server.model.click import Answer
-from server.model.link import CustomText, Link, Redirect
+from server.model.link import CustomText, Form, Link, Redirect
 from server.model.mailing import Mailing
 from server.model.urls import location_of, with_analytics
 from server.store.links import as_link, link
@@ -81,8 +81,15 @@ def answer_of(to_link: Link, in_mailing: Mailing) -> Answer:
     """What a click on this link in this mailing is answered by."""
     match to_link.response:
         case Redirect(url=url):
-            if analytics := in_mailing.google_analytics:
-                url = with_analytics(url, analytics.source, analytics.campaign)
-            return Answer(location=location_of(url).decode("ascii"))
+            return location(url, in_mailing)
         case CustomText(html=html):
             return Answer(text=html)
+        case Form(url=url):
+            return Answer(form=url)
+
+
+def location(url: str, in_mailing: Mailing) -> Answer:
+    """The answer that sends a recipient of this mailing to the URL."""
+    if analytics := in_mailing.google_analytics:
+        url = with_analytics(url, analytics.source, analytics.campaign)
+    return Answer(location=location_of(url).decode("ascii"))

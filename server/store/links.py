@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
 from server.model.action import LinkAction
 from server.model.errors import DomainError, Reason, Violation, etag_mismatch, invalid
-from server.model.link import ClickCounts, CountedLink, Link, Redirect
+from server.model.link import ClickCounts, CountedLink, Form, Link, Redirect
 from server.model.text import name_key
 from server.store.click_tables import link_count, mailing_count, mailing_link_count, reset_remains
 from server.store.database import Database
@@ -218,7 +218,7 @@ def _new_action(connection: Connection, link_id: int, action: LinkAction) -> int
 
 def columns(wanted: Link) -> dict[str, Any]:
     """What a caller may change of a link, as columns."""
-    url = wanted.response.url if isinstance(wanted.response, Redirect) else ""
+    url = wanted.response.url if isinstance(wanted.response, Redirect | Form) else ""
     return {
         "name": wanted.name,
         "name_key": name_key(wanted.name),

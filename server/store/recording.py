@@ -16,6 +16,7 @@ from server.store.action_runs import ActionRuns, click_text, outcomes_of, person
 from server.store.click_rows import Interned, NewClick, StoredClick, insert_clicks, stored_clicks
 from server.store.database import Database, without_data
 from server.store.destinations import Destination, Destinations
+from server.store.forms import fill_forms
 from server.store.sql import Statements
 from server.store.tally import Tally
 
@@ -81,6 +82,7 @@ class Recorder:
         _count(statements, new.values())
         acting = [click for click in new.values() if click.acts and click.destination.link.actions]
         persons = persons_of(statements, _persons_needed(batch, destinations, acting))
+        new = fill_forms(statements, new, persons)
         outcomes = outcomes_of(statements, stored) | ActionRuns(statements, acting, persons, effects_allowed).run()
         insert_clicks(statements, self._interned, list(new.values()))
         return _Results(destinations, stored, new, outcomes, persons).of(batch)
@@ -109,8 +111,8 @@ def _count(statements: Statements, new: Iterable[NewClick]) -> None:
 
 
 def _persons_needed(batch: Sequence[SeenClick], destinations: Mapping[int, Destination], acting: Sequence[NewClick]) -> set[int]:
-    """Those whose actions run, and those who are shown a text that may name them."""
-    shown = (seen for seen in batch if (found := destinations.get(seen.placement_id)) is not None and found.answer.text)
+    """Those whose actions run, and those whose answer may name them: a text, or a form."""
+    shown = (seen for seen in batch if (found := destinations.get(seen.placement_id)) is not None and not found.answer.location)
     return {person_of(seen.recipient) for seen in shown} | {person_of(click.seen.recipient) for click in acting}
 
 
@@ -150,6 +152,6 @@ class _Results:
             actions=self.outcomes.get(seen.id, []),
         )
         person = self.persons.get(person_of(seen.recipient))
-        answer = before.answer if before else destination.answer
+        answer = before.answer if before else self.new[seen.id].answer
         names = (destination.mailing.language, destination.link.name, destination.mailing.name, person.name if person else "")
         return RecordedClick(click, duplicate, answer, *names)

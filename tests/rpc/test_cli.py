@@ -610,3 +610,18 @@ async def test_user_and_streams_reach_the_service_in_one_connection(stubs: Stubs
             return link.creator, service.clicks.RecordClick(seen).click.verdict
 
     assert await anyio.to_thread.run_sync(call) == (7, click_pb2.VERDICT_HUMAN)
+
+
+async def test_clickers_are_added_to_a_new_selection_and_the_skipped_are_named(stubs: Stubs) -> None:
+    await run(stubs, "crm", "add-person", "Kari")
+    await run(stubs, "link", "create", "Form", "--form", "https://example.com/?e={{recipient.email}}")
+    shown = await run(stubs, "link", "list")
+    assert "form: https://example.com/?e={{recipient.email}}" in shown.output
+    for who in (["--person", 1], ["--email", "x@example.com"]):
+        url = (await run(stubs, "link", "url", 1, *who)).output.strip()
+        await stubs.clicks.RecordClick(click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=url.rpartition("/")[2]))
+    added = await run(stubs, "add-clickers", "--link", 1, "--new-selection", "Clicked")
+    assert added.exit_code == 0, added.output
+    assert added.output == "selection 1 Clicked: 1 added, 0 were there already\n1 skipped, no registered persons: x@example.com\n"
+    wrong = await run(stubs, "add-clickers", "--link", 1)
+    assert wrong.exit_code == 2

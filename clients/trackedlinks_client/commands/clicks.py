@@ -1,13 +1,13 @@
 """`trackedlinks clickers` and `trackedlinks clicks`."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from trackedlinks.v1 import click_pb2, click_service_pb2
+from trackedlinks.v1 import click_pb2, click_service_pb2, crm_pb2
 from trackedlinks_client import words
-from trackedlinks_client.output import Json, listing, when
+from trackedlinks_client.output import Json, json_line, listing, say, when
 from trackedlinks_client.pages import every
 from trackedlinks_client.session import connection
 
@@ -47,6 +47,39 @@ def clicks(
     with connection(ctx) as service:
         found = every(service.clicks.ListClicks, request, "clicks")
         listing(found, as_json, ("TIME", "WHO", "LINK#", "MAILING#", "VERDICT", "ACTIONS", "USER AGENT"), _click_row, "no clicks")
+
+
+def add_clickers(
+    ctx: typer.Context,
+    link: _Link = 0,
+    mailing: _Mailing = 0,
+    selection: Annotated[int, typer.Option(help="An existing selection.")] = 0,
+    project: Annotated[int, typer.Option(help="An existing project.")] = 0,
+    new_selection: Annotated[str, typer.Option(help="The name of a selection to make.")] = "",
+    new_project: Annotated[str, typer.Option(help="The name of a project to make.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Add who clicked to a selection or project; those who are no registered persons are skipped and told."""
+    _require(link, mailing)
+    targets: dict[str, Any] = {
+        "selection_id": selection,
+        "project_id": project,
+        "new_selection": new_selection,
+        "new_project": new_project,
+    }
+    chosen = {name: target for name, target in targets.items() if target}
+    if len(chosen) != 1:
+        raise typer.BadParameter("give one of --selection, --project, --new-selection and --new-project")
+    with connection(ctx) as service:
+        added = service.clicks.AddClickers(click_service_pb2.AddClickersRequest(link_id=link, mailing_id=mailing, **chosen))
+    if as_json:
+        json_line(added)
+        return
+    catalog = words.enum(crm_pb2.Catalog.DESCRIPTOR, added.target.catalog, "CATALOG_")
+    say(f"{catalog} {added.target.id} {added.target.name}: {added.added_count} added, {added.present_count} were there already")
+    if added.skipped_count:
+        named = ", ".join(map(words.recipient, added.skipped))
+        say(f"{added.skipped_count} skipped, no registered persons: {named}{' …' if added.skipped_count > len(added.skipped) else ''}")
 
 
 def _require(link: int, mailing: int) -> None:

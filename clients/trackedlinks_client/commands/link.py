@@ -23,6 +23,7 @@ def create(
     name: str,
     url: Annotated[str, typer.Option(help="Where a click leads.")] = "",
     text: options.Text = "",
+    form: options.Form = "",
     folder: Annotated[int, typer.Option(help="The folder; 0 = the root.")] = 0,
     set_field: options.SetFields = [],  # noqa: B006 (Typer reads it, nobody changes it)
     add_interest: _Ids = [],  # noqa: B006
@@ -46,10 +47,10 @@ def create(
 
     Actions run in this order: fields, interests, selections, projects, follow-up, service request, then those of --actions.
     """
-    if bool(url) == bool(text):
-        raise typer.BadParameter("give either --url or --text")
+    if [bool(url), bool(text), bool(form)].count(True) != 1:
+        raise typer.BadParameter("give either --url, --text or --form")
     link = link_pb2.Link(name=name, folder_id=folder)
-    _respond(link, url, text)
+    _respond(link, url, text, form)
     link.actions.extend(options.set_fields(set_field))
     if add_interest or remove_interest:
         link.actions.add(interests=link_pb2.ChangeInterests(add=add_interest, remove=remove_interest))
@@ -70,18 +71,20 @@ def update(
     name: Annotated[str | None, typer.Option(help="The new name.")] = None,
     url: Annotated[str, typer.Option(help="Where a click leads from now on.")] = "",
     text: options.Text = "",
+    form: options.Form = "",
     actions: options.Actions = None,
     as_json: Json = False,
 ) -> None:
     """Change a link, at once for mails already out. --actions replaces all actions; an empty list removes them."""
-    if url and text:
-        raise typer.BadParameter("give either --url or --text")
-    if name is None and not url and not text and actions is None:
-        raise typer.BadParameter("say what to change: --name, --url, --text or --actions")
+    if [bool(url), bool(text), bool(form)].count(True) > 1:
+        raise typer.BadParameter("give either --url, --text or --form")
+    if name is None and not url and not text and not form and actions is None:
+        raise typer.BadParameter("say what to change: --name, --url, --text, --form or --actions")
     request = link_service_pb2.UpdateLinkRequest(link=link_pb2.Link(id=id, name=name or ""))
-    _respond(request.link, url, text)
+    _respond(request.link, url, text, form)
     request.link.actions.extend(options.from_file(actions))
-    changed = {"name": name is not None, "redirect": bool(url), "custom_text": bool(text), "actions": actions is not None}
+    responses = {"redirect": bool(url), "custom_text": bool(text), "form": bool(form)}
+    changed = {"name": name is not None, **responses, "actions": actions is not None}
     request.update_mask.paths.extend(path for path, does_change in changed.items() if does_change)
     with connection(ctx) as service:
         show(service.links.UpdateLink(request), as_json)
@@ -145,11 +148,13 @@ def url(
         print(minted.urls[0].url)
 
 
-def _respond(link: link_pb2.Link, url: str, text: str) -> None:
+def _respond(link: link_pb2.Link, url: str, text: str, form: str) -> None:
     if url:
         link.redirect.url = url
     elif text:
         link.custom_text.html = options.text_of(text)
+    elif form:
+        link.form.url = form
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

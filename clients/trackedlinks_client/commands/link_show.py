@@ -46,6 +46,7 @@ def show(link: link_pb2.Link, as_json: bool) -> None:
         ("link", f"{link.id} {link.name}{' (deleted)' if link.HasField('delete_time') else ''}"),
         ("leads to", link.redirect.url),
         ("shows", link.custom_text.html),
+        ("form", link.form.url),
         ("folder", "" if link.mailing_id else link.folder_id or "the root"),
         ("only in mailing", link.mailing_id or ""),
         ("counts", f"{counts.clicks} clicks, {counts.clickers} clickers, {counts.suspected} suspected"),

@@ -19,6 +19,7 @@ _TYPES = {
 
 SetFields = Annotated[list[str], typer.Option("--set-field", metavar="NAME=VALUE", help="Set an extra field of the contact card.")]
 Text = Annotated[str, typer.Option("--text", metavar="FILE_OR_HTML", help="Show this text instead of redirecting: a file, or HTML.")]
+Form = Annotated[str, typer.Option("--form", metavar="URL", help="Lead to this form instead, its {{fields}} filled in from contact data.")]
 Actions = Annotated[Path | None, typer.Option("--actions", metavar="FILE.json", help="Link actions: a list in proto JSON.")]
 FollowUp = Annotated[str, typer.Option("--follow-up", metavar="TYPE:DESCRIPTION", help="Make a task, an appointment or a phone-call.")]
 ServiceRequest = Annotated[str, typer.Option("--service-request", metavar="TITLE", help="Make a service request.")]

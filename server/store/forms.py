@@ -1,0 +1,52 @@
+"""Fills in the URL of a form with what is known of each recipient, inside the click's transaction."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from urllib.parse import quote
+
+from server.model.action import fill_text, text_fields
+from server.model.click import click_time
+from server.model.crm import Contact
+from server.model.ids import address_of, person_of
+from server.model.link import EXTRA_FIELD, form_fields
+from server.store.click_rows import NewClick
+from server.store.destinations import location
+from server.store.sql import Statements
+
+
+def fill_forms(statements: Statements, new: Mapping[bytes, NewClick], persons: Mapping[int, Contact]) -> dict[bytes, NewClick]:
+    """The clicks, in order, those on a form with its URL filled in. Every value is percent-encoded; what is not known is empty."""
+    on_forms = [click for click in new.values() if click.destination.answer.form]
+    if not on_forms:
+        return dict(new)
+    emails = _addresses(statements, (address_of(click.seen.recipient) for click in on_forms))
+    extra = _extra_fields(statements, on_forms)
+    return {click_id: _filled(click, persons, emails, extra) if click.destination.answer.form else click for click_id, click in new.items()}
+
+
+def _filled(click: NewClick, persons: Mapping[int, Contact], emails: Mapping[int, str], extra: Mapping[tuple[int, str], str]) -> NewClick:
+    recipient, destination = click.seen.recipient, click.destination
+    person = persons.get(person_of(recipient))
+    values = text_fields(person.name if person else "", destination.link.name, destination.mailing.name, click_time(click.seen.id))
+    values["recipient.email"] = person.email if person else emails.get(address_of(recipient), "")
+    for name in form_fields(destination.answer.form):
+        if name.startswith(EXTRA_FIELD):
+            values[name] = extra.get((person_of(recipient), name.removeprefix(EXTRA_FIELD)), "")
+    url = fill_text(destination.answer.form, {name: quote(value, safe="") for name, value in values.items()})
+    return replace(click, filled=location(url, destination.mailing))
+
+
+def _addresses(statements: Statements, ids: Iterable[int]) -> dict[int, str]:
+    rows = statements.matching("SELECT id, address FROM address WHERE id IN", sorted(set(ids) - {0}))
+    return {row.id: row.address for row in rows}
+
+
+def _extra_fields(statements: Statements, clicks: Iterable[NewClick]) -> dict[tuple[int, str], str]:
+    wanted = {
+        (person_of(click.seen.recipient), name.removeprefix(EXTRA_FIELD))
+        for click in clicks
+        for name in form_fields(click.destination.answer.form)
+        if name.startswith(EXTRA_FIELD) and person_of(click.seen.recipient)
+    }
+    rows = statements.matching("SELECT person_id, field, value FROM crm_extra_field WHERE (person_id, field) IN", sorted(wanted))
+    return {(row.person_id, row.field): row.value for row in rows}
