@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 
 import structlog
 import uvloop
+from uuid_utils import uuid7
 
 from redirect.token import Minter, Verifier
+from server.action_runs import ActionRuns
 from server.clickers import Clickers
 from server.clicks.group_commit import GroupCommit
 from server.clicks.way import ClickWay
@@ -25,6 +27,7 @@ from server.links import Links
 from server.mailings import Mailings
 from server.model.errors import DomainError
 from server.rendering import Rendering
+from server.rpc.action_servicer import ActionServicer
 from server.rpc.click_servicer import ClickServicer
 from server.rpc.crm_servicer import CrmServicer
 from server.rpc.embedded_crm_servicer import EmbeddedCrmServicer
@@ -34,6 +37,7 @@ from server.rpc.lists import PageTokens
 from server.rpc.mailing_servicer import MailingServicer
 from server.rpc.serving import Service, Serving
 from server.settings import Settings
+from server.store.action_run_list import ActionRunStore
 from server.store.added_clickers import AddedClickerStore
 from server.store.clickers import ClickerStore
 from server.store.crm import CrmStore
@@ -53,6 +57,7 @@ from server.sweeping import Sweeping
 from server.tracking import Tracking
 from server.urls import Minting
 from trackedlinks.v1 import (
+    action_service_pb2_grpc,
     click_service_pb2_grpc,
     crm_service_pb2_grpc,
     embedded_crm_service_pb2_grpc,
@@ -67,6 +72,11 @@ log = structlog.get_logger()
 def now() -> datetime:
     """The time, UTC: the one clock of the server."""
     return datetime.now(UTC)
+
+
+def new_click_id() -> bytes:
+    """An id for a click that happens now."""
+    return uuid7().bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +153,9 @@ def wire(settings: Settings, database: Database) -> House:
     mailing_servicer = MailingServicer(
         Mailings(mailings, crm, now), Tracking(mailings, messages, now), Rendering(mailings, messages, minting), minting, tokens
     )
+    action_servicer = ActionServicer(ActionRuns(ActionRunStore(database), RecipientStore(database), new_click_id), tokens)
     services: list[Service] = [
+        (action_service_pb2_grpc.add_ActionServiceServicer_to_server, action_servicer, "trackedlinks.v1.ActionService"),
         (click_service_pb2_grpc.add_ClickServiceServicer_to_server, click_servicer, "trackedlinks.v1.ClickService"),
         (crm_service_pb2_grpc.add_CrmServiceServicer_to_server, CrmServicer(embedded_crm), "trackedlinks.v1.CrmService"),
         (

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from trackedlinks_client.commands import clicks, crm, doctor, folder, link, mailing, person, report, send
+from trackedlinks_client.commands import actions, clicks, crm, doctor, folder, link, mailing, person, report, send
 from trackedlinks_client.connection import DEFAULT_ADDRESS
 from trackedlinks_client.problems import told
 from trackedlinks_client.session import Session
@@ -51,6 +51,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "add-clickers": clicks.add_clickers,
     "clickers": clicks.clickers,
     "clicks": clicks.clicks,
+    "runs": actions.runs,
+    "try": actions.try_,
     "person": person.person,
     "doctor": doctor.doctor,
 }

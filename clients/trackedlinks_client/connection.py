@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from trackedlinks.v1 import (
+    action_service_pb2_grpc,
     click_service_pb2,
     click_service_pb2_grpc,
     crm_service_pb2,
@@ -57,6 +58,7 @@ class Connection:
         self.links = link_service_pb2_grpc.LinkServiceStub(self.channel)
         self.mailings = mailing_service_pb2_grpc.MailingServiceStub(self.channel)
         self.clicks = click_service_pb2_grpc.ClickServiceStub(self.channel)
+        self.actions = action_service_pb2_grpc.ActionServiceStub(self.channel)
         self.crm = crm_service_pb2_grpc.CrmServiceStub(self.channel)
         self.embedded_crm = embedded_crm_service_pb2_grpc.EmbeddedCrmServiceStub(self.channel)
 

@@ -68,7 +68,7 @@ class ClickWay:
         return await future
 
     def _seen(self, draft: ClickDraft, now: datetime) -> SeenClick | DomainError:
-        click_id = _uuid7(draft.click_id)
+        click_id = uuid7_of(draft.click_id)
         problems = [] if click_id else [Violation("click_id", f"must be a UUIDv7 in its usual spelling, not {draft.click_id[:60]!r}")]
         if draft.evidence.method.upper() not in METHODS:
             problems.append(Violation("evidence.method", f"must be GET or HEAD, not {draft.evidence.method[:60]!r}"))
@@ -84,7 +84,8 @@ class ClickWay:
         return SeenClick(click_id, claims.placement_id, claims.recipient, claims.test, claims.do_not_track, evidence, draft.replayed)
 
 
-def _uuid7(text: str) -> bytes | None:
+def uuid7_of(text: str) -> bytes | None:
+    """The bytes of a UUIDv7 in its usual spelling; None for anything else."""
     if len(text) != 36:
         return None
     try:

@@ -40,6 +40,16 @@ class ActionOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class TestedAction:
+    """What an action would do for a click now: what would become of it, and its effects in words."""
+
+    action: "LinkAction"
+    state: ActionState
+    reason: str
+    effects: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Occasion:
     """What an action knows of the click that it runs for."""
 

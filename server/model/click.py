@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from sqlmodel import Field, SQLModel
 
-from server.model.action import ActionOutcome
+from server.model.action import ActionOutcome, ActionState
 from server.model.crm import Catalog, CatalogEntry
 from server.model.ids import NOBODY
 
@@ -128,6 +128,21 @@ class Clicker(SQLModel):
     clicks: int
     first_click_time: datetime
     last_click_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRun:
+    """What became of one action of one click."""
+
+    click_id: str
+    position: int
+    action_id: int
+    link_id: int
+    mailing_id: int
+    recipient: int
+    click_time: datetime
+    state: ActionState
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

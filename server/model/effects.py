@@ -39,3 +39,17 @@ class MakeServiceRequest:
 
 
 Effect = SetExtraField | SetMembership | MakeFollowUp | MakeServiceRequest
+
+
+def in_words(effect: Effect) -> str:
+    """What the effect is, for people."""
+    match effect:
+        case SetExtraField(_, field, value):
+            return f"set {field!r} to {value!r}" if value else f"clear {field!r}"
+        case SetMembership(_, catalog, entry_id, member):
+            return f"{'add to' if member else 'remove from'} {catalog.value} {entry_id}"
+        case MakeFollowUp(follow_up):
+            kind = follow_up.type.value.replace("_", " ")
+            return f"make a {kind} for user {follow_up.assigned_to} at {follow_up.start_time:%Y-%m-%d %H:%M} UTC: {follow_up.description}"
+        case MakeServiceRequest(request):
+            return f"make a service request owned by {f'user {request.owner_id}' if request.owner_id else 'nobody'}: {request.title}"

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     person_not_found = "PERSON_NOT_FOUND"
     entry_not_found = "ENTRY_NOT_FOUND"
     token_invalid = "TOKEN_INVALID"
+    action_run_not_found = "ACTION_RUN_NOT_FOUND"
     folder_name_taken = "FOLDER_NAME_TAKEN"
     request_id_reused = "REQUEST_ID_REUSED"
     entry_name_taken = "ENTRY_NAME_TAKEN"

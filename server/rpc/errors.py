@@ -32,6 +32,7 @@ CODES = {
     Reason.person_not_found: grpc.StatusCode.NOT_FOUND,
     Reason.entry_not_found: grpc.StatusCode.NOT_FOUND,
     Reason.token_invalid: grpc.StatusCode.NOT_FOUND,
+    Reason.action_run_not_found: grpc.StatusCode.NOT_FOUND,
     Reason.folder_name_taken: grpc.StatusCode.ALREADY_EXISTS,
     Reason.request_id_reused: grpc.StatusCode.ALREADY_EXISTS,
     Reason.entry_name_taken: grpc.StatusCode.ALREADY_EXISTS,

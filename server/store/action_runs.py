@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from server.model.action import ActionKind, ActionOutcome, ActionState, LinkAction, Occasion, RepeatPolicy
+from server.model.action import ActionKind, ActionOutcome, ActionState, LinkAction, Occasion, RepeatPolicy, TestedAction
 from server.model.click import click_time
 from server.model.crm import Catalog, Contact
-from server.model.effects import Effect
+from server.model.effects import Effect, in_words
 from server.model.ids import person_of
 from server.store.click_rows import NewClick
 from server.store.crm_effects import apply
@@ -58,6 +58,15 @@ class ActionRuns:
         for run in self._runs:
             outcomes.setdefault(run.click.seen.id, []).append(_outcome(run))
         return outcomes
+
+    def tested(self) -> list[TestedAction]:
+        """What became of each action, with its effects in words; after `run`, in a transaction that is not committed."""
+        return [self._tested(run) for run in self._runs]
+
+    def _tested(self, run: _Run) -> TestedAction:
+        outcome = _outcome(run)
+        effects = [in_words(effect) for effect in run.kind.effects(self._occasion(run))] if run.outcome is None else []
+        return TestedAction(run.action, outcome.state, outcome.reason, effects)
 
     def _refuse_missing_references(self) -> None:
         for run in self._runs:

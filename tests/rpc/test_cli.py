@@ -625,3 +625,15 @@ async def test_clickers_are_added_to_a_new_selection_and_the_skipped_are_named(s
     assert added.output == "selection 1 Clicked: 1 added, 0 were there already\n1 skipped, no registered persons: x@example.com\n"
     wrong = await run(stubs, "add-clickers", "--link", 1)
     assert wrong.exit_code == 2
+
+
+async def test_runs_and_trials_of_actions_are_told_in_words(stubs: Stubs) -> None:
+    await run(stubs, "crm", "add-person", "Kari")
+    await run(stubs, "link", "create", "L", "--url", "https://example.com/", "--set-field", "clicked=yes")
+    assert (await run(stubs, "try", 1, "--person", 1)).output == "action 1: set 'clicked' to 'yes'\n"
+    assert (await run(stubs, "try", 1)).output == "action 1: skipped: The recipient is not a registered person\n"
+    url = (await run(stubs, "link", "url", 1, "--person", 1)).output.strip()
+    await stubs.clicks.RecordClick(click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=url.rpartition("/")[2]))
+    shown = (await run(stubs, "runs", "--link", 1, "--state", "done")).output
+    assert "Kari (person 1)" in shown
+    assert (await run(stubs, "runs")).exit_code == 2

@@ -7,6 +7,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from trackedlinks.v1 import (
+    action_service_pb2_grpc,
     click_service_pb2_grpc,
     crm_service_pb2_grpc,
     embedded_crm_service_pb2_grpc,
@@ -26,6 +27,7 @@ class Stubs:
         self.folders: Any = folder_service_pb2_grpc.FolderServiceStub(self.channel)
         self.mailings: Any = mailing_service_pb2_grpc.MailingServiceStub(self.channel)
         self.clicks: Any = click_service_pb2_grpc.ClickServiceStub(self.channel)
+        self.actions: Any = action_service_pb2_grpc.ActionServiceStub(self.channel)
         self.crm: Any = crm_service_pb2_grpc.CrmServiceStub(self.channel)
         self.embedded_crm: Any = embedded_crm_service_pb2_grpc.EmbeddedCrmServiceStub(self.channel)
 

@@ -1,0 +1,110 @@
+"""Action runs in the database, read for people, and tried without being kept."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, select
+
+from server.model.action import ActionState, TestedAction
+from server.model.click import ActionRun, Evidence, SeenClick, click_time
+from server.model.errors import DomainError, Reason
+from server.model.ids import person_of, person_recipient
+from server.model.mailing import MessagePart, Placement
+from server.store.action_runs import ActionRuns, click_text, persons_of
+from server.store.click_rows import NewClick
+from server.store.click_tables import action_run, click
+from server.store.clickers import refuse_unknown
+from server.store.database import Database
+from server.store.destinations import Destinations
+from server.store.links import link
+from server.store.pages import Key, Page, page_of
+from server.store.placements import insert_placements, of_mailing, placement
+from server.store.sql import Statements
+
+
+class _NotKept(Exception):
+    """Ends a transaction that was only tried, with what it gave."""
+
+    def __init__(self, tested: list[TestedAction]) -> None:
+        super().__init__()
+        self.tested = tested
+
+
+class ActionRunStore:
+    """The action runs of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(
+        self, link_id: int, mailing_id: int, person_id: int, state: ActionState | None, after: Key | None, size: int
+    ) -> Page[ActionRun]:
+        """Runs of clicks since the last reset, newest first. Raises LINK_NOT_FOUND, MAILING_NOT_FOUND."""
+
+        def work(connection: Connection) -> Page[ActionRun]:
+            refuse_unknown(connection, link_id, mailing_id)
+            current = and_(link.c.id == click.c.link_id, link.c.generation == click.c.generation)
+            statement = _runs().join(link, current)
+            if link_id:
+                statement = statement.where(click.c.link_id == link_id)
+            if mailing_id:
+                links = select(placement.c.link_id).where(placement.c.mailing_id == mailing_id)
+                statement = statement.where(placement.c.mailing_id == mailing_id, click.c.link_id.in_(links))
+            if person_id:
+                statement = statement.where(click.c.recipient == person_recipient(person_id))
+            if state is not None:
+                statement = statement.where(action_run.c.state == int(state))
+            rows, next_key = page_of(connection, statement, (action_run.c.click_id, action_run.c.position), after, size, descending=True)
+            return Page([_run(row) for row in rows], next_key)
+
+        return self._database.read(work)
+
+    def get(self, click_id: bytes, action_id: int) -> ActionRun:
+        """One run, also from before a reset. Raises ACTION_RUN_NOT_FOUND."""
+        statement = _runs().where(action_run.c.click_id == click_id, action_run.c.action_id == action_id)
+        row = self._database.read(lambda connection: connection.execute(statement).first())
+        if row is None:
+            raise DomainError(Reason.action_run_not_found, f"click {click_text(click_id)} ran no action {action_id}", action_id=action_id)
+        return _run(row)
+
+    def test(self, click_id: bytes, link_id: int, mailing_id: int, recipient: int, do_not_track: bool) -> list[TestedAction]:
+        """What a click of this id would make happen now: it is made to happen in a transaction that is rolled back.
+
+        Raises LINK_NOT_FOUND and MAILING_NOT_FOUND.
+        """
+
+        def work(connection: Connection) -> None:
+            refuse_unknown(connection, link_id, mailing_id)
+            use = Placement(mailing_id=mailing_id, link_id=link_id, part=MessagePart.outside)
+            insert_placements(connection, [use])
+            placement_id = of_mailing(connection, mailing_id, [link_id])[0].id
+            statements = Statements(connection)
+            seen = SeenClick(click_id, placement_id, recipient, False, do_not_track, Evidence())
+            trial = NewClick(seen, Destinations().of(statements, [placement_id])[placement_id])
+            runs = ActionRuns(statements, [trial], persons_of(statements, [person_of(recipient)]), effects_allowed=True)
+            runs.run()
+            raise _NotKept(runs.tested())
+
+        try:
+            self._database.write(work)
+        except _NotKept as trial:
+            return trial.tested
+        raise AssertionError("unreachable: the trial always ends with _NotKept")
+
+
+def _runs() -> Select[Any]:
+    told = (action_run, click.c.link_id, click.c.recipient, placement.c.mailing_id)
+    return select(*told).join(click, click.c.id == action_run.c.click_id).join(placement, placement.c.id == click.c.placement_id)
+
+
+def _run(row: Any) -> ActionRun:
+    return ActionRun(
+        click_text(row.click_id),
+        row.position,
+        row.action_id,
+        row.link_id,
+        row.mailing_id,
+        row.recipient,
+        click_time(row.click_id),
+        ActionState(row.state),
+        row.reason or "",
+    )
