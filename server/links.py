@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from server.crm.references import References, check_actions
-from server.model.link import CountedLink, Link
+from server.model.link import CountedLink, Link, LinkQuery
 from server.store.links import LinkStore
 from server.store.pages import Key, Page
 from server.store.requests import RequestId
@@ -30,20 +30,9 @@ class Links:
         """The links with these ids, in this order."""
         return self._store.get(ids)
 
-    def page(
-        self,
-        folder_id: int | None,
-        include_subfolders: bool,
-        creator: int | None,
-        query: str,
-        show_deleted: bool,
-        order_by: str,
-        descending: bool,
-        after: Key | None,
-        size: int,
-    ) -> Page[CountedLink]:
+    def page(self, query: LinkQuery, after: Key | None, size: int) -> Page[CountedLink]:
         """Registered links that pass every filter."""
-        return self._store.page(folder_id, include_subfolders, creator, query, show_deleted, order_by, descending, after, size)
+        return self._store.page(query, after, size)
 
     def update(self, link_id: int, etag: str, patch: Callable[[Link], Link], user: int) -> CountedLink:
         """Changes a link; the change is seen by the next click."""

@@ -1,6 +1,7 @@
 """A tracked link, and what its clicks are counted as."""
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -105,6 +106,19 @@ class Link(SQLModel):
     def etag(self) -> str:
         """What a change may name to be refused if someone else was faster."""
         return str(self.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkQuery:
+    """Which registered links are asked for, and in which order. folder_id None = all folders, 0 = the root; creator None = anybody."""
+
+    folder_id: int | None
+    include_subfolders: bool
+    creator: int | None
+    text: str
+    show_deleted: bool
+    order_by: str
+    descending: bool
 
 
 class CountedLink(Link):

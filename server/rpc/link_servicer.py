@@ -3,7 +3,7 @@
 from typing import Any
 
 from server.links import Links
-from server.model.link import CountedLink, Link
+from server.model.link import CountedLink, Link, LinkQuery
 from server.rpc import checks, wire
 from server.rpc.calls import request_of, run, user_of
 from server.rpc.fitting import fitting
@@ -59,8 +59,8 @@ class LinkServicer(link_service_pb2_grpc.LinkServiceServicer):
             order = each(order_of, request.order_by, ORDERS, "name")
         after = self._tokens.after(request)
         folder_id = request.folder_id if request.HasField("folder_id") else None
-        filters = (folder_id, request.include_subfolders, creator, request.query, request.show_deleted)
-        page = await run(self._links.page, *filters, *order, after, size)
+        query = LinkQuery(folder_id, request.include_subfolders, creator, request.query, request.show_deleted, *order)
+        page = await run(self._links.page, query, after, size)
         links, next_key = fitting(page, to_link, key_by(order[0]))
         return link_service_pb2.ListLinksResponse(links=links, next_page_token=self._tokens.token(request, next_key))
 

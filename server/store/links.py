@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
 from server.model.action import LinkAction
 from server.model.errors import DomainError, Reason, Violation, etag_mismatch, invalid
-from server.model.link import ClickCounts, CountedLink, Form, Link, Redirect
+from server.model.link import ClickCounts, CountedLink, Form, Link, LinkQuery, Redirect
 from server.model.text import name_key
 from server.store.click_tables import link_count, mailing_count, mailing_link_count, reset_remains
 from server.store.database import Database
@@ -45,35 +45,14 @@ class LinkStore:
         """The links with these ids, in this order. Raises LINK_NOT_FOUND for the first that is missing."""
         return self._database.read(lambda connection: by_ids(connection, ids))
 
-    def page(
-        self,
-        folder_id: int | None,
-        include_subfolders: bool,
-        creator: int | None,
-        query: str,
-        show_deleted: bool,
-        order_by: str,
-        descending: bool,
-        after: Key | None,
-        size: int,
-    ) -> Page[CountedLink]:
+    def page(self, query: LinkQuery, after: Key | None, size: int) -> Page[CountedLink]:
         """Registered links that pass every filter. Raises FOLDER_NOT_FOUND."""
 
         def work(connection: Connection) -> Page[CountedLink]:
-            statement = _counted().where(link.c.mailing_id == 0)
-            if folder_id is not None:
-                refuse_missing(connection, folder_id)
-                if not include_subfolders:
-                    statement = statement.where(link.c.folder_id == folder_id)
-                elif folder_id:
-                    statement = statement.where(link.c.folder_id.in_(folders_below(folder_id)))
-            if creator is not None:
-                statement = statement.where(link.c.creator == creator)
-            if query:
-                statement = statement.where(link.c.search_key.contains(name_key(query), autoescape=True))
-            if not show_deleted:
-                statement = statement.where(link.c.delete_time.is_(None))
-            rows, next_key = page_of(connection, statement, (ORDERS[order_by], link.c.id), after, size, descending)
+            if query.folder_id is not None:
+                refuse_missing(connection, query.folder_id)
+            key = (ORDERS[query.order_by], link.c.id)
+            rows, next_key = page_of(connection, _matching(query), key, after, size, query.descending)
             return Page([_link(row) for row in rows], next_key)
 
         return self._database.read(work)
@@ -257,3 +236,16 @@ def _forget_counts(connection: Connection, link_id: int) -> None:
     connection.execute(update(mailing_count).where(mailing_count.c.mailing_id.in_(affected)).values(**fallen))
     zero = {"clicks": 0, "clickers": 0, "suspected": 0, "first_time": None, "last_time": None}
     connection.execute(update(in_mailing).where(in_mailing.c.link_id == link_id).values(**zero))
+
+
+def _matching(query: LinkQuery) -> Select[Any]:
+    statement = _counted().where(link.c.mailing_id == 0)
+    if query.folder_id is not None and not query.include_subfolders:
+        statement = statement.where(link.c.folder_id == query.folder_id)
+    elif query.folder_id:
+        statement = statement.where(link.c.folder_id.in_(folders_below(query.folder_id)))
+    if query.creator is not None:
+        statement = statement.where(link.c.creator == query.creator)
+    if query.text:
+        statement = statement.where(link.c.search_key.contains(name_key(query.text), autoescape=True))
+    return statement if query.show_deleted else statement.where(link.c.delete_time.is_(None))

@@ -10,7 +10,7 @@ from typing import Any
 
 from server.model.errors import DomainError, Reason
 from server.model.folder import Folder
-from server.model.link import CountedLink, Link, Redirect
+from server.model.link import CountedLink, Link, LinkQuery, Redirect
 from server.store.database import Database
 from server.store.folders import FolderStore
 from server.store.links import LinkStore
@@ -114,7 +114,7 @@ def test_whatever_is_moved_and_deleted_at_once_no_folder_and_no_link_hangs_in_th
         assert refusals <= {Reason.folder_not_found, Reason.folder_cycle, Reason.folder_name_taken}
         assert_tree(store)
         folders = {0, *parents(store)}
-        assert {link.folder_id for link in links.page(None, False, None, "", True, "name", False, None, 1000).items} <= folders
+        assert {link.folder_id for link in links.page(LinkQuery(None, False, None, "", True, "name", False), None, 1000).items} <= folders
 
 
 def test_a_folder_is_not_deleted_unforced_while_something_is_put_into_it(database: Database) -> None:
@@ -133,7 +133,7 @@ def test_a_deep_tree_is_moved_and_searched_to_its_end(database: Database) -> Non
     link = create_link(links, here)
     other = create(store, "other")
     store.move(top, other.id, "", NOW)
-    assert [found.id for found in links.page(other.id, True, None, "", False, "name", False, None, 10).items] == [link.id]
+    assert [found.id for found in links.page(LinkQuery(other.id, True, None, "", False, "name", False), None, 10).items] == [link.id]
 
 
 def test_a_name_is_free_again_when_its_folder_is_deleted_renamed_or_moved(database: Database) -> None:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from trackedlinks.v1 import action_service_pb2, click_pb2, mailing_pb2
+from trackedlinks.v1 import action_service_pb2, click_pb2
 from trackedlinks_client import words
+from trackedlinks_client.commands import options
 from trackedlinks_client.output import Json, json_line, listing, say, when
 from trackedlinks_client.pages import every
 from trackedlinks_client.session import connection
@@ -47,14 +48,7 @@ def try_(
     as_json: Json = False,
 ) -> None:
     """Say what a click on a link would make happen now, and make nothing happen."""
-    if person and email:
-        raise typer.BadParameter("give --person or --email, not both")
-    recipient = mailing_pb2.Recipient()
-    if person:
-        recipient.person_id = person
-    elif email:
-        recipient.email = email
-    request = action_service_pb2.TestActionsRequest(link_id=link, mailing_id=mailing, recipient=recipient)
+    request = action_service_pb2.TestActionsRequest(link_id=link, mailing_id=mailing, recipient=options.recipient(person, email))
     with connection(ctx) as service:
         tested = service.actions.TestActions(request)
     if as_json:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from trackedlinks.v1 import link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
+from trackedlinks.v1 import link_pb2, link_service_pb2, mailing_service_pb2
 from trackedlinks_client import words
 from trackedlinks_client.commands import link_show, options
 from trackedlinks_client.commands.link_show import show
@@ -127,14 +127,7 @@ def url(
     as_json: Json = False,
 ) -> None:
     """Print a link's URL for a signature or a web page, outside any mailing: nobody's, a person's, or an address's."""
-    if person and email:
-        raise typer.BadParameter("give --person or --email, not both")
-    recipient = mailing_pb2.Recipient()
-    if person:
-        recipient.person_id = person
-    elif email:
-        recipient.email = email
-    request = mailing_service_pb2.MintUrlsRequest(link_ids=[id], recipients=[recipient])
+    request = mailing_service_pb2.MintUrlsRequest(link_ids=[id], recipients=[options.recipient(person, email)])
     with connection(ctx) as service:
         response = next(service.mailings.MintUrls(iter([request])), None)
     if response is None or not response.results:

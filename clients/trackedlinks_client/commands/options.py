@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from google.protobuf import json_format
 
-from trackedlinks.v1 import link_pb2
+from trackedlinks.v1 import link_pb2, mailing_pb2
 from trackedlinks_client.problems import Problem
 
 _TYPES = {
@@ -23,6 +23,18 @@ Form = Annotated[str, typer.Option("--form", metavar="URL", help="Lead to this f
 Actions = Annotated[Path | None, typer.Option("--actions", metavar="FILE.json", help="Link actions: a list in proto JSON.")]
 FollowUp = Annotated[str, typer.Option("--follow-up", metavar="TYPE:DESCRIPTION", help="Make a task, an appointment or a phone-call.")]
 ServiceRequest = Annotated[str, typer.Option("--service-request", metavar="TITLE", help="Make a service request.")]
+
+
+def recipient(person: int, email: str) -> mailing_pb2.Recipient:
+    """Who is meant by --person and --email: nobody without either."""
+    if person and email:
+        raise typer.BadParameter("give --person or --email, not both")
+    who = mailing_pb2.Recipient()
+    if person:
+        who.person_id = person
+    elif email:
+        who.email = email
+    return who
 
 
 def set_fields(assignments: Sequence[str]) -> list[link_pb2.LinkAction]:
