@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ class House:
     """A server and a front door over one database; either can be killed and started again on the same address."""
 
     def __init__(self, directory: Path, database_url: str, **settings: str) -> None:
+        _allow_open_files(8192)
         self.directory = directory
         self.server_port, self.front_port = _free_port(), _free_port()
         self.address = f"127.0.0.1:{self.server_port}"
@@ -125,6 +127,13 @@ class Process:
         self._reader.join(20)
         self._process = None
         return status
+
+
+def _allow_open_files(count: int) -> None:
+    """Lets this process and those it starts hold so many connections, where the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count if hard == resource.RLIM_INFINITY else min(count, hard), hard))
 
 
 def _free_port() -> int:
