@@ -79,21 +79,22 @@ def _refuse_damaged_keys(settings: Settings) -> None:
 def _wait_for_server(settings: Settings) -> None:
     """Waits for a first start of the server, which makes the key file: make would otherwise wait for ever for the one of two that runs."""
     assert settings.key_file is not None
-    host, _, port = settings.server.rpartition(":")
     deadline = time.monotonic() + settings.first_start_seconds
-    while True:
-        if settings.key_file.exists():
-            try:
-                socket.create_connection((host.strip("[]"), int(port)), 1).close()
-            except OSError:
-                pass
-            else:
-                return
+    while not (settings.key_file.exists() and _answers(settings.server)):
         if time.monotonic() >= deadline:
             raise SystemExit(
                 f"no server came at {settings.server} with its keys in {settings.key_file} within {settings.first_start_seconds:g} s"
             )
         time.sleep(0.1)
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -34,8 +34,9 @@ class Sweeping:
     async def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                while await asyncio.to_thread(self._store.sweep) and not self._stopping.is_set():
-                    pass
+                more = True
+                while more and not self._stopping.is_set():
+                    more = await asyncio.to_thread(self._store.sweep)
             except DomainError as error:
                 log.warning("sweep_postponed", reason=error.reason.value)
             except Exception as error:  # a defect here must not keep who clicked for ever: it is tried again

@@ -169,7 +169,8 @@ def _name_taken(wanted: Folder) -> Iterator[None]:
     except IntegrityError as error:
         if not violates(error, "folder_sibling_name", "folder.parent_id", "folder.name_key"):
             raise
-        message = f"folder {wanted.parent_id} has a sub-folder with the name {wanted.name!r} already, compared without regard to case"
+        place = f"folder {wanted.parent_id}" if wanted.parent_id else "the root"
+        message = f"{place} has a folder with the name {wanted.name!r} already, compared without regard to case"
         raise DomainError(Reason.folder_name_taken, message, parent_id=wanted.parent_id, name=wanted.name) from None
 
 

@@ -6,7 +6,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import time
+import threading
 from pathlib import Path
 
 import psycopg
@@ -42,9 +42,12 @@ class Postgres:
             "shared_buffers=32MB",
         )
         command = [str(self._bin / "postgres"), "-D", str(data), *(part for option in options for part in ("-c", option))]
-        self._log = (self._folder / "log").open("w")
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, user=self._uid)
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, user=self._uid)
+        assert self.process.stderr is not None
+        self._log = self.process.stderr
         self._wait()
+        self._reader = threading.Thread(target=self._log.read, daemon=True)
+        self._reader.start()
         self._admin = psycopg.connect(self.url("postgres"), autocommit=True)
         self._databases = 0
 
@@ -72,18 +75,18 @@ class Postgres:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._reader.join()
         self._log.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _wait(self) -> None:
-        for _ in range(200):
-            if self.process.poll() is not None:
-                raise RuntimeError((self._folder / "log").read_text())
-            ready = [str(self._bin / "pg_isready"), "--quiet", "--host", str(self._folder)]
-            if subprocess.run(ready, check=False).returncode == 0:
+        """Reads the log until the cluster is ready; its end means that there will be none."""
+        said = []
+        for line in self._log:
+            said.append(line)
+            if "ready to accept connections" in line:
                 return
-            time.sleep(0.05)
-        raise RuntimeError("PostgreSQL did not start within 10 s")
+        raise RuntimeError("".join(said))
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run([str(self._bin / program), *arguments], check=True, capture_output=True, user=self._uid)
