@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PROTOS := $(wildcard protos/trackedlinks/v1/*.proto)
 STUBS  := protos/trackedlinks/v1/.stubs
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
-.PHONY: run serve front test check fix bench corpus stable stubs clean help
+.PHONY: run serve front test check fix bench soak corpus stable stubs clean help
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run $(STUBS) ## start the gRPC server (127.0.0.1:50051) and the front door (127.0.0.1:8080); ^C stops both
@@ -37,6 +37,9 @@ fix: $(VENV)/.dev ## format the code and mend what ruff can mend
 
 bench: $(VENV)/.dev $(STUBS) ## measure, as ratios within one run
 	@$(BIN)/python -m bench
+
+soak: $(VENV)/.dev $(STUBS) ## kill the server again and again under load, and compare with an oracle outside: make soak KILLS=500
+	@$(BIN)/python -m tests.soak --kills $(or $(KILLS),500) $(if $(SEED),--seed $(SEED))
 
 corpus: $(VENV)/.dev $(STUBS) ## run the message tests over a folder of mails: make corpus CORPUS=folder
 	@test -n "$(CORPUS)" || { echo "say which folder: make corpus CORPUS=folder"; exit 2; }

@@ -34,7 +34,7 @@ class ClickUnanswered(Exception):
 
 @dataclass(slots=True)
 class _Batch:
-    """A request on its way, and how many of its clicks are neither committed nor refused yet."""
+    """A request on its way, and how many of its clicks are neither committed nor refused nor deferred yet."""
 
     open: int
 
@@ -142,7 +142,7 @@ class ClickStream:
                 await call.write(click_service_pb2.RecordClicksRequest(clicks=requests))
 
     def _receive(self, response: click_service_pb2.RecordClicksResponse) -> None:
-        for click_id in response.committed:
+        for click_id in (*response.committed, *response.deferred):
             self._settle(click_id)
         for answer in response.answers:
             if answer.WhichOneof("result") == "error":

@@ -1,8 +1,10 @@
-"""What callers do with the embedded CRM: fill it, look at it, and ask whether something is there."""
+"""What callers do with the embedded CRM: fill it, look at it, ask whether something is there, and have actions applied in it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from server.model.crm import Catalog, CatalogEntry, FollowUp, Person, ServiceRequest
+from server.model.crm_actions import CrmAction, CrmResult
 from server.model.reference import EntryReference
 from server.store.crm import CrmStore
 from server.store.crm_activities import ActivityStore
@@ -63,3 +65,7 @@ class EmbeddedCrm:
         """Those of the references that do not exist, in their order."""
         missing = self._persons.missing({(reference.catalog, reference.id) for reference in references})
         return [reference for reference in references if (reference.catalog, reference.id) in missing]
+
+    def apply(self, actions: Sequence[CrmAction], now: datetime) -> list[CrmResult]:
+        """Makes what each action wants happen, wholly or not at all, and once by its key; what became of each, in order."""
+        return self._persons.apply(actions, now)

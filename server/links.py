@@ -1,28 +1,37 @@
 """What callers do with links: check, then store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
-from server.crm.references import References, check_actions
+from server.crm.references import Reference, References, check_actions
+from server.model.action import LinkAction
+from server.model.errors import DomainError, Reason, Violation, invalid
 from server.model.link import CountedLink, Link, LinkQuery
+from server.model.webhooks import problem_of_address
 from server.store.links import LinkStore
 from server.store.pages import Key, Page
 from server.store.requests import RequestId
+from server.store.scripts import ScriptStore
 
 
 class Links:
     """The use cases of links. Every method blocks; errors are those that the contract names."""
 
-    def __init__(self, store: LinkStore, references: References, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: LinkStore, references: References, scripts: ScriptStore, allowed: Collection[str], clock: Callable[[], datetime]
+    ) -> None:
+        """`allowed` are `host:port` pairs to which webhooks may go although they are private."""
         self._store = store
         self._references = references
+        self._scripts = scripts
+        self._allowed = allowed
         self._clock = clock
 
     def create(self, drafts: Sequence[Link], paths: Sequence[str], user: int, request: RequestId) -> list[CountedLink]:
         """Makes registered links, all or none; `paths` are those of the drafts in the request."""
         now = self._clock()
         if not self._store.made_before(request):
-            check_actions(self._references, {path: draft.actions for path, draft in zip(paths, drafts, strict=True)})
+            self._check({path: draft.actions for path, draft in zip(paths, drafts, strict=True)})
         stamp = {"creator": user, "updater": user, "create_time": now, "update_time": now, "mailing_id": 0}
         return self._store.create([draft.model_copy(update=stamp) for draft in drafts], request)
 
@@ -40,7 +49,7 @@ class Links:
         current = self._store.get([link_id])[0]
         known = {(catalog, entry_id) for action in current.actions for _, catalog, entry_id in action.kind.references()}
         # Asked before the transaction, which must not wait for a CRM: an id that goes meanwhile makes its action fail, and say so.
-        check_actions(self._references, {"link": patch(current).actions}, known)
+        self._check({"link": patch(current).actions}, known)
         return self._store.change(link_id, etag, patch, user, self._clock())
 
     def move(self, ids: Sequence[int], folder_id: int, user: int) -> int:
@@ -58,3 +67,27 @@ class Links:
     def undelete(self, link_id: int, etag: str, user: int) -> CountedLink:
         """Shows a deleted link again."""
         return self._store.set_deleted(link_id, etag, False, user, self._clock())
+
+    def _check(self, actions: Mapping[str, Sequence[LinkAction]], known: Collection[Reference] = ()) -> None:
+        """Raises INVALID_FIELD and REFERENCE_NOT_FOUND for what actions name that cannot be, or is not there; paths are those of links."""
+        by_path = {
+            f"{path}.actions[{index}].{action.kind.tag}": action for path, some in actions.items() for index, action in enumerate(some)
+        }
+        refused = [
+            Violation(f"{path}.{field}", problem)
+            for path, action in by_path.items()
+            for field, url in action.kind.receivers()
+            if (problem := problem_of_address(url, self._allowed))
+        ]
+        if refused:
+            raise invalid(*refused)
+        wanted = {path: script for path, action in by_path.items() if (script := action.kind.script())}
+        missing = self._scripts.missing(wanted.values()) if wanted else set()
+        gone = [Violation(f"{path}.script_id", _no_script(*script)) for path, script in wanted.items() if script in missing]
+        if gone:
+            raise DomainError(Reason.reference_not_found, f"{gone[0].field}: {gone[0].description}", gone)
+        check_actions(self._references, actions, known)
+
+
+def _no_script(script_id: int, version: int) -> str:
+    return f"there is no script {script_id}" + (f" in version {version}" if version else "")

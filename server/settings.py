@@ -4,10 +4,12 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from server.crm.remote import parse_crm
 from server.model.mailing import public_url_of
+from server.outbox.schedule import SECONDS
 
 
 def _loopback(listen: str) -> str:
@@ -23,6 +25,25 @@ def _loopback(listen: str) -> str:
             f"must be a loopback address, not {host!r}: listening elsewhere needs TLS and credentials, which come with a later version"
         )
     return listen
+
+
+def _crm(setting: str) -> str:
+    parse_crm(setting)
+    return setting
+
+
+def _numbers(setting: object) -> object:
+    """The numbers of a list with commas. Raises ValueError, naming what is none, or negative."""
+    if not isinstance(setting, str):
+        return setting
+    numbers = tuple(float(part) for part in setting.split(","))
+    if any(not 0 <= number <= 30 * 86_400 for number in numbers):
+        raise ValueError("must be seconds from 0 to 30 days")
+    return numbers
+
+
+def _pairs(setting: object) -> object:
+    return tuple(part.strip() for part in setting.split(",") if part.strip()) if isinstance(setting, str) else setting
 
 
 class Settings(BaseSettings):
@@ -44,6 +65,21 @@ class Settings(BaseSettings):
 
     public_url: Annotated[str, AfterValidator(public_url_of)] = Field(default="http://127.0.0.1:8080", min_length=1, max_length=255)
     """What tracked URLs start with where a mailing says nothing else."""
+
+    crm: Annotated[str, AfterValidator(_crm)] = "embedded"
+    """The CRM: `embedded`, or `grpc://host:port` of another one that serves CrmService."""
+
+    outside_wait: float = Field(default=0.15, ge=0, le=5)
+    """Seconds that a recipient waits for a remote CRM at most; nobody waits for a webhook."""
+
+    script_workers: int = Field(default=2, ge=1, le=64)
+    """Scripts that may run at the same time."""
+
+    retry_seconds: Annotated[tuple[float, ...], NoDecode, BeforeValidator(_numbers)] = SECONDS
+    """The pauses after failed attempts to reach another system, in seconds, separated by commas; after the last one a run is dead."""
+
+    webhook_allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_pairs)] = ()
+    """`host:port` pairs, separated by commas, to which webhooks may go although they are private: for development."""
 
     most_waiting_clicks: int = Field(default=20_000, ge=1)
     """How many clicks may wait for the writer before further ones are answered RESOURCE_EXHAUSTED."""

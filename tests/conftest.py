@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from server.main import open_database, wire
-from server.settings import Settings
 from server.store.database import Database
 from server.store.migrate import migrate
 from tests.support.house import House
 from tests.support.postgres import Postgres
+from tests.support.server import serving
 from tests.support.stubs import Stubs
 
 
@@ -73,15 +72,8 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 async def stubs(database_url: str, tmp_path: Path, anyio_backend: str) -> AsyncIterator[Stubs]:
     """A real server in this process, on each kind of database, and stubs for it."""
-    settings = Settings(listen="127.0.0.1:0", directory=tmp_path, database_url=database_url)
-    opened = open_database(settings)
-    house = wire(settings, opened)
-    await house.start()
-    client = Stubs(f"127.0.0.1:{house.serving.port}")
-    yield client
-    await client.channel.close()
-    await house.stop(1)
-    opened.close()
+    async with serving(database_url, tmp_path) as client:
+        yield client
 
 
 @pytest.fixture

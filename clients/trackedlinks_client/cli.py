@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from trackedlinks_client.commands import actions, clicks, crm, doctor, folder, link, mailing, person, report, send
+from trackedlinks_client.commands import actions, clicks, crm, doctor, folder, link, mailing, person, report, script, send
 from trackedlinks_client.connection import DEFAULT_ADDRESS
 from trackedlinks_client.problems import told
 from trackedlinks_client.session import Session
@@ -42,6 +42,7 @@ _NOUNS = {
     "folder": ("Folders of registered links.", folder.COMMANDS),
     "link": ("Tracked links: where a click leads and what it makes happen.", link.COMMANDS),
     "mailing": ("Mailings and the links in them.", mailing.COMMANDS),
+    "script": ("Scripts that links run at a click.", script.COMMANDS),
     "crm": ("The embedded CRM.", crm.COMMANDS),
 }
 
@@ -52,6 +53,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "clickers": clicks.clickers,
     "clicks": clicks.clicks,
     "runs": actions.runs,
+    "retry": actions.retry,
+    "receivers": actions.receivers,
     "try": actions.try_,
     "person": person.person,
     "doctor": doctor.doctor,

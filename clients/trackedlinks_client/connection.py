@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from trackedlinks.v1 import (
+    action_service_pb2,
     action_service_pb2_grpc,
     click_service_pb2,
     click_service_pb2_grpc,
@@ -23,6 +24,8 @@ from trackedlinks.v1 import (
     link_service_pb2_grpc,
     mailing_service_pb2,
     mailing_service_pb2_grpc,
+    script_service_pb2,
+    script_service_pb2_grpc,
 )
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -31,7 +34,16 @@ USER_METADATA = "trackedlinks-user-id"
 
 SERVICES = [
     service
-    for file in (folder_service_pb2, link_service_pb2, mailing_service_pb2, click_service_pb2, crm_service_pb2, embedded_crm_service_pb2)
+    for file in (
+        folder_service_pb2,
+        link_service_pb2,
+        mailing_service_pb2,
+        script_service_pb2,
+        click_service_pb2,
+        action_service_pb2,
+        crm_service_pb2,
+        embedded_crm_service_pb2,
+    )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]
 """The descriptors of every service of the contract."""
@@ -57,6 +69,7 @@ class Connection:
         self.folders = folder_service_pb2_grpc.FolderServiceStub(self.channel)
         self.links = link_service_pb2_grpc.LinkServiceStub(self.channel)
         self.mailings = mailing_service_pb2_grpc.MailingServiceStub(self.channel)
+        self.scripts = script_service_pb2_grpc.ScriptServiceStub(self.channel)
         self.clicks = click_service_pb2_grpc.ClickServiceStub(self.channel)
         self.actions = action_service_pb2_grpc.ActionServiceStub(self.channel)
         self.crm = crm_service_pb2_grpc.CrmServiceStub(self.channel)

@@ -92,6 +92,10 @@ def _kind(of: link_pb2.LinkAction) -> str:
             return _follow_up(of.follow_up)
         case "service_request":
             return _service_request(of.service_request)
+        case "script":
+            return f"run script {of.script.script_id}{f' in version {of.script.version}' if of.script.version else ''}"
+        case "webhook":
+            return _webhook(of.webhook)
         case None:
             return "something that this version does not know"
 
@@ -124,3 +128,9 @@ def _service_request(made: link_pb2.CreateServiceRequest) -> str:
             return f"{words} with an automatic owner"
         case _:
             return words
+
+
+def _webhook(sent: link_pb2.SendWebhook) -> str:
+    words = f"send a signed event to {sent.url}"
+    changing = sent.HasField("previous_secret_expire_time")
+    return f"{words}, until {when(sent.previous_secret_expire_time)} with the secret before as well" if changing else words

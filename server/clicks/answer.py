@@ -9,8 +9,6 @@ import nh3
 
 from server.model.action import fill_text, text_fields
 from server.model.click import Click, RecordedClick
-from server.model.errors import DomainError
-from server.store.recording import Result
 
 _TAGS = nh3.ALLOWED_TAGS - {"map", "area", "img", "figure"}
 _ATTRIBUTES = {
@@ -48,10 +46,8 @@ class Answered:
     page: Page | None
 
 
-def answered(result: Result) -> Answered | DomainError:
-    """What the recipient of a recorded click gets; a refused one stays refused."""
-    if isinstance(result, DomainError):
-        return result
+def answered(result: RecordedClick) -> Answered:
+    """What the recipient of a recorded click gets."""
     page = _page(result) if result.answer.text else None
     return Answered(result.click, result.duplicate, result.answer.location, page)
 

@@ -27,9 +27,9 @@ class _Waiting:
 class GroupCommit:
     """Takes batches of clicks from any thread and records them together."""
 
-    def __init__(self, database: Database, most_waiting: int) -> None:
+    def __init__(self, database: Database, most_waiting: int, crm_is_remote: bool = False) -> None:
         self._database = database
-        self._recorder = Recorder(database)
+        self._recorder = Recorder(database, crm_is_remote)
         self._most_waiting = most_waiting
         self._waiting: deque[_Waiting] = deque()
         self._count = 0

@@ -2,15 +2,19 @@
 
 import asyncio
 import uuid
+from asyncio import Task
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from redirect.token import Verifier
 from server.clicks.answer import Answered, answered
 from server.clicks.group_commit import GroupCommit
-from server.model.click import Evidence, SeenClick, click_seconds
+from server.clicks.preparing import Preparing
+from server.model.click import Evidence, RecordedClick, SeenClick, click_seconds
 from server.model.errors import DomainError, Reason, Violation, invalid
+from server.model.script import Unprepared
 from server.store.recording import Result
 
 REPLAY_WINDOW = timedelta(days=30)
@@ -33,24 +37,79 @@ class ClickDraft:
     replayed: bool
 
 
+class Outside(Protocol):
+    """Takes what clicks leave for other systems to them, and knows when a remote CRM has it."""
+
+    @property
+    def patient(self) -> bool:
+        """Whether it makes sense to wait: not while the remote CRM is away."""
+
+    def left_something(self) -> None:
+        """Has what clicks have left delivered at once."""
+
+    async def settled(self, click_id: str) -> None:
+        """Returns once the remote CRM has all of this click, or after the time that a recipient waits at most."""
+
+
 class ClickWay:
     """Records clicks and says what their recipients get."""
 
-    def __init__(self, verifier: Verifier, commit: GroupCommit, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, verifier: Verifier, commit: GroupCommit, preparing: Preparing, outside: Outside, clock: Callable[[], datetime]
+    ) -> None:
         self._verifier = verifier
         self._commit = commit
+        self._preparing = preparing
+        self._outside = outside
         self._clock = clock
 
-    async def record(self, drafts: Sequence[ClickDraft]) -> list[Answered | DomainError]:
-        """What each click is answered by, or why it is refused, in order; those answered are durable."""
+    async def record(self, drafts: Sequence[ClickDraft]) -> list[Answered | DomainError | Task[Answered | DomainError]]:
+        """What each click is answered by, or why it is refused, in order; those answered are durable.
+
+        A click that waits for something of its own, a script or a remote CRM, is a task: nobody else waits for it. It ends with the answer.
+        """
         now = self._clock()
         checked = [self._seen(draft, now) for draft in drafts]
         batch = [seen for seen in checked if isinstance(seen, SeenClick)]
+        results = iter(await self._try_to_commit(batch) if batch else [])
+        return [self._answered(seen, next(results)) if isinstance(seen, SeenClick) else seen for seen in checked]
+
+    def _answered(self, seen: SeenClick, result: Result) -> Answered | DomainError | Task[Answered | DomainError]:
+        match result:
+            case Unprepared():
+                return asyncio.create_task(self._prepared(seen, result))
+            case RecordedClick(in_remote_crm=True) if self._outside.patient:
+                return asyncio.create_task(self._waited_for(result))
+            case RecordedClick():
+                return answered(result)
+            case DomainError():
+                return result
+
+    async def _prepared(self, seen: SeenClick, unprepared: Unprepared) -> Answered | DomainError:
+        """Does what the click waits for and records it; once more when its link was changed meanwhile, and then as it is."""
+        result: Result = unprepared
+        for final in (False, True):
+            if isinstance(result, Unprepared):
+                seen = replace(seen, prepared=await self._preparing.prepare(seen.prepared, result, final))
+                (result,) = await self._try_to_commit([seen])
+        assert not isinstance(result, Unprepared), "what is final is recorded"
+        if isinstance(result, RecordedClick) and result.in_remote_crm:
+            return await self._waited_for(result)
+        return result if isinstance(result, DomainError) else answered(result)
+
+    async def _waited_for(self, recorded: RecordedClick) -> Answered | DomainError:
+        """The answer, once a remote CRM has what the click made happen, or after the time that a recipient waits for it at most."""
+        await self._outside.settled(recorded.click.id)
+        return answered(recorded)
+
+    async def _try_to_commit(self, batch: Sequence[SeenClick]) -> list[Result]:
         try:
-            results = iter(await self._committed(batch) if batch else [])
+            results = await self._committed(batch)
         except DomainError as error:
-            results = iter([error] * len(batch))
-        return [answered(next(results)) if isinstance(seen, SeenClick) else seen for seen in checked]
+            return [error] * len(batch)
+        if any(isinstance(result, RecordedClick) and result.leaves_something for result in results):
+            self._outside.left_something()
+        return results
 
     async def _committed(self, batch: Sequence[SeenClick]) -> list[Result]:
         loop = asyncio.get_running_loop()

@@ -2,10 +2,10 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from sqlmodel import SQLModel
 
@@ -28,6 +28,9 @@ class ActionState(IntEnum):
     done = 1
     skipped = 2
     failed = 3
+    waiting = 4
+    retrying = 5
+    dead = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class ActionOutcome:
     action_id: int
     state: ActionState
     reason: str = ""
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +55,25 @@ class TestedAction:
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What an action knows of the click that it runs for."""
+    """What an action knows of the click that it runs for. A recipient who is no known person is one without a name, or without an id."""
 
     click_id: str
+    action_id: int
     time: datetime
     person: Contact
+    link_id: int
     link_name: str
+    mailing_id: int
     mailing_name: str
+
+    @property
+    def key(self) -> str:
+        """What names this action of this click for ever, for systems that must not do it twice. No dot: it is part of what is signed."""
+        return f"{self.click_id}_{self.action_id}"
+
+    def of(self, person: Contact) -> "Occasion":
+        """The same with what is known of the person now."""
+        return replace(self, person=person)
 
     def fill(self, text: str) -> str:
         """The text with its text fields filled in, unescaped."""
@@ -72,6 +88,10 @@ class ActionKind(SQLModel):
     """What every kind of action is: its fields, the ids it needs to exist, and its effects for one click."""
 
     default_policy: ClassVar[RepeatPolicy] = RepeatPolicy.every_click
+    needs_person: ClassVar[bool] = True
+    """Whether it is about a registered person. What is, happens in the CRM; what is not, may leave for elsewhere."""
+    never_sent: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are stored and that no caller sees."""
 
     tag: str
 
@@ -86,6 +106,18 @@ class ActionKind(SQLModel):
     def refusal(self, contact: Contact) -> str:
         """Why it cannot happen for this person, in words a marketer understands; empty when it can."""
         return ""
+
+    def script(self) -> tuple[int, int] | None:
+        """The script that runs for it, and its version (0 = the newest), or None when none does."""
+        return None
+
+    def receivers(self) -> Iterator[tuple[str, str]]:
+        """Every address of another system that it sends to, with the path of its field."""
+        return iter(())
+
+    def stored(self, before: "ActionKind | None", now: datetime) -> Self:
+        """What is stored of it when a link is saved at this time; `before` is what stood there. Raises ValueError when it cannot be."""
+        return self
 
     def only_removals(self) -> "ActionKind | None":
         """The part of it that lets a do-not-track recipient leave, or None when there is none."""

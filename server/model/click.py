@@ -1,15 +1,17 @@
 """A stored visit to a tracked URL, and who clicked."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
 
 from sqlmodel import Field, SQLModel
 
 from server.model.action import ActionOutcome, ActionState
-from server.model.crm import Catalog, CatalogEntry
+from server.model.crm import Catalog, CatalogEntry, Person
 from server.model.ids import NOBODY
+from server.model.script import ScriptDecision
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -48,6 +50,18 @@ def verdict_of(evidence: Evidence) -> Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a click has waited for: what its scripts decided, by action, and the recipient's card in a remote CRM (None: not to be had).
+
+    `final` = True has it recorded with what it has: it is not to wait again.
+    """
+
+    decisions: Mapping[int, ScriptDecision] = field(default_factory=dict)
+    card: Person | None = None
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SeenClick:
     """A click that is to be recorded: its id, what its token says, and what was seen of it."""
 
@@ -58,6 +72,7 @@ class SeenClick:
     do_not_track: bool
     evidence: Evidence
     replayed: bool = False
+    prepared: Prepared | None = None
 
     @property
     def verdict(self) -> "Verdict":
@@ -77,7 +92,10 @@ class SeenClick:
 
 @dataclass(frozen=True, slots=True)
 class RecordedClick:
-    """A click that is durable: as it is stored, whether it was so before, and what it is answered by."""
+    """A click that is durable: as it is stored, whether it was so before, and what it is answered by.
+
+    `in_remote_crm` says that something of it has still to happen in a remote CRM.
+    """
 
     click: "Click"
     duplicate: bool
@@ -86,6 +104,12 @@ class RecordedClick:
     link_name: str
     mailing_name: str
     recipient_name: str
+    in_remote_crm: bool = False
+
+    @property
+    def leaves_something(self) -> bool:
+        """Whether something of it has still to happen in another system."""
+        return any(outcome.state is ActionState.waiting for outcome in self.click.actions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +167,21 @@ class ActionRun:
     click_time: datetime
     state: ActionState
     reason: str
+    attempts: int = 0
+    next_attempt_time: datetime | None = None
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Another system for which action runs are left, and how many in which state."""
+
+    address: str
+    waiting_count: int
+    retrying_count: int
+    dead_count: int
+    oldest_click_time: datetime
+    last_error: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,21 @@ class MakeServiceRequest:
     service_request: ServiceRequest
 
 
-Effect = SetExtraField | SetMembership | MakeFollowUp | MakeServiceRequest
+@dataclass(frozen=True, slots=True)
+class SendEvent:
+    """This event is to be sent to another system: its id is constant over all attempts, its body JSON."""
+
+    destination: str
+    url: str
+    secrets: tuple[str, ...]
+    id: str
+    body: str
+
+
+CrmEffect = SetExtraField | SetMembership | MakeFollowUp | MakeServiceRequest
+"""What happens in the CRM."""
+
+Effect = CrmEffect | SendEvent
 
 
 def in_words(effect: Effect) -> str:
@@ -53,3 +67,5 @@ def in_words(effect: Effect) -> str:
             return f"make a {kind} for user {follow_up.assigned_to} at {follow_up.start_time:%Y-%m-%d %H:%M} UTC: {follow_up.description}"
         case MakeServiceRequest(request):
             return f"make a service request owned by {f'user {request.owner_id}' if request.owner_id else 'nobody'}: {request.title}"
+        case SendEvent(destination=destination):
+            return f"send a signed event to {destination}"

@@ -55,8 +55,25 @@ class ActionServicer(action_service_pb2_grpc.ActionServiceServicer):
             each(checks.positive, link_id=request.link_id)
             each(checks.not_negative, mailing_id=request.mailing_id)
             recipient = each(wire.to_model, request.recipient, Recipient, "recipient")
-        tested = await run(self._runs.test, request.link_id, request.mailing_id, recipient)
+        tested = await self._runs.test(request.link_id, request.mailing_id, recipient)
         return action_service_pb2.TestActionsResponse(actions=[wire.to_message(each, action_service_pb2.TestedAction) for each in tested])
+
+    async def RetryActionRuns(
+        self, request: action_service_pb2.RetryActionRunsRequest, context: Any
+    ) -> action_service_pb2.RetryActionRunsResponse:
+        with checks.AllAtOnce() as each:
+            each(checks.not_negative, link_id=request.link_id, mailing_id=request.mailing_id, action_id=request.action_id)
+            click_id = each(_click_id, request.click_id) if request.click_id else None
+        count = await run(self._runs.retry, request.link_id, request.mailing_id, click_id, request.action_id)
+        return action_service_pb2.RetryActionRunsResponse(retried_count=count)
+
+    async def ListReceivers(
+        self, request: action_service_pb2.ListReceiversRequest, context: Any
+    ) -> action_service_pb2.ListReceiversResponse:
+        size = self._tokens.page_size(request)
+        page = await run(self._runs.receivers, self._tokens.after(request), size)
+        receivers = [wire.to_message(receiver, action_service_pb2.Receiver) for receiver in page.items]
+        return action_service_pb2.ListReceiversResponse(receivers=receivers, next_page_token=self._tokens.token(request, page.next_key))
 
 
 def _run(found: ActionRun, recipients: Mapping[int, Recipient]) -> action_service_pb2.ActionRun:

@@ -27,7 +27,12 @@ def user_of(context: Any) -> int:
 def request_of(request: Any) -> RequestId:
     """The request's id and what it asks for. Raises INVALID_FIELD for an id that is no UUID."""
     request_id = wire.request_uuid(request.request_id)
-    return RequestId(request_id, digest_of(request.DESCRIPTOR.full_name, _without_id(request)), datetime.now(UTC))
+    return RequestId(request_id, digest_of(request.DESCRIPTOR.full_name, _without_id(request)), now())
+
+
+def now() -> datetime:
+    """When the call came, UTC."""
+    return datetime.now(UTC)
 
 
 def _without_id(request: Message) -> bytes:

@@ -107,6 +107,13 @@ def link_or_mailing(link_id: int, mailing_id: int) -> None:
         raise invalid(Violation("link_id", "link_id or mailing_id must be given"))
 
 
+def one_of(request: Message, oneof: str) -> None:
+    """Raises INVALID_FIELD unless one member of the oneof is set."""
+    if request.WhichOneof(oneof) is None:
+        members = " or ".join(field.name for field in request.DESCRIPTOR.oneofs_by_name[oneof].fields)
+        raise invalid(Violation(oneof, f"{members} must be given"))
+
+
 def known_verdict(number: int) -> Verdict | None:
     """The verdict asked for; None for any. Raises INVALID_FIELD for a number that is none."""
     try:

@@ -1,14 +1,12 @@
 """ClickService over gRPC: message in, use case, message out."""
 
 import asyncio
-import contextlib
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
 
 from redirect.token import KEYS_METADATA
 from server.clickers import Clickers
-from server.clicks.answer import Answered
 from server.clicks.way import ClickDraft, ClickWay
 from server.model.click import Click, ClickerTarget, Evidence
 from server.model.crm import Catalog, CatalogEntry
@@ -16,17 +14,12 @@ from server.model.errors import DomainError, Violation, invalid
 from server.model.mailing import Recipient
 from server.rpc import checks, wire
 from server.rpc.calls import request_of, run
-from server.rpc.errors import RETRYABLE
+from server.rpc.click_stream import ClickStream, page_message
 from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens
-from server.rpc.recipients import in_pieces
-from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, crm_pb2, error_pb2, mailing_pb2
+from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, crm_pb2, mailing_pb2
 
 R = TypeVar("R", click_pb2.Click, click_pb2.Clicker)
-
-MOST_CLICKS = 1000
-MOST_UNCOMMITTED = 8
-"""Requests of one stream that may be under way at once; more are not read, which is what slows a sender down."""
 
 
 class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
@@ -41,13 +34,14 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
         self._tokens = tokens
 
     async def RecordClick(self, request: click_service_pb2.RecordClickRequest, context: Any) -> click_service_pb2.RecordClickResponse:
-        (answer,) = await self._way.record([_draft(request)])
+        (result,) = await self._way.record([_draft(request)])
+        answer = await result if isinstance(result, asyncio.Task) else result
         if isinstance(answer, DomainError):
             raise answer
         recipients = await run(self._clickers.recipients, [answer.click.recipient])
         response = click_service_pb2.RecordClickResponse(click=_click(answer.click, recipients), duplicate=answer.duplicate)
         if answer.page is not None:
-            response.page.CopyFrom(_page(answer))
+            response.page.CopyFrom(page_message(answer))
         else:
             response.location = answer.location
         return response
@@ -55,29 +49,9 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
     async def RecordClicks(
         self, request_iterator: AsyncIterator[click_service_pb2.RecordClicksRequest], context: Any
     ) -> AsyncIterator[click_service_pb2.RecordClicksResponse]:
-        under_way: asyncio.Queue[asyncio.Task[list[click_service_pb2.RecordClicksResponse]] | None] = asyncio.Queue(MOST_UNCOMMITTED)
-
-        async def read() -> None:
-            try:
-                async for request in request_iterator:
-                    checks.at_most("clicks", len(request.clicks), MOST_CLICKS)
-                    await under_way.put(asyncio.create_task(self._batch(request)))
-            finally:
-                await under_way.put(None)
-
         await context.send_initial_metadata(((KEYS_METADATA, self._keys),))
-        reader = asyncio.create_task(read())
-        drain = asyncio.create_task(self._draining.wait())
-        drain.add_done_callback(lambda _: reader.cancel())
-        try:
-            while batch := await under_way.get():
-                for response in await batch:
-                    yield response
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
-        finally:
-            reader.cancel()
-            drain.cancel()
+        async for response in ClickStream(self._way, request_iterator, _draft).responses(self._draining):
+            yield response
 
     def drain(self) -> None:
         """Ends every stream once what it has sent is answered; the senders open a new one, at another server or the next."""
@@ -109,7 +83,7 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
             each(checks.link_or_mailing, request.link_id, request.mailing_id)
             target = each(_target, request)
             asked = each(request_of, request)
-        added = await run(self._clickers.add, request.link_id, request.mailing_id, target, asked)
+        added = await self._clickers.add(request.link_id, request.mailing_id, target, asked)
         recipients = await run(self._clickers.recipients, added.skipped)
         skipped = [wire.to_message(recipients[number], mailing_pb2.Recipient) for number in added.skipped]
         return click_service_pb2.AddClickersResponse(
@@ -119,27 +93,6 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
             skipped_count=added.skipped_count,
             skipped=skipped,
         )
-
-    async def _batch(self, request: click_service_pb2.RecordClicksRequest) -> list[click_service_pb2.RecordClicksResponse]:
-        """What a batch is answered by: first what is durable, which frees the sender's window, then the answers, in pieces."""
-        results = await self._way.record([_draft(click) for click in request.clicks])
-        durable = [click.click_id for click, result in zip(request.clicks, results, strict=True) if isinstance(result, Answered)]
-        answers = [_answer(click.click_id, result) for click, result in zip(request.clicks, results, strict=True)]
-        pieces = [click_service_pb2.RecordClicksResponse(answers=some) for _, some in in_pieces(answers)]
-        pieces[0].committed.extend(durable)
-        return pieces
-
-
-def _answer(click_id: str, result: Answered | DomainError) -> click_service_pb2.ClickAnswer:
-    match result:
-        case DomainError():
-            reason = error_pb2.ErrorReason.Value(f"ERROR_REASON_{result.reason.value}")
-            error = click_service_pb2.ClickError(reason=reason, message=result.message, retryable=result.reason in RETRYABLE)
-            return click_service_pb2.ClickAnswer(click_id=click_id, error=error)
-        case Answered(page=None):
-            return click_service_pb2.ClickAnswer(click_id=click_id, location=result.location)
-        case Answered():
-            return click_service_pb2.ClickAnswer(click_id=click_id, page=_page(result))
 
 
 def _target(request: click_service_pb2.AddClickersRequest) -> ClickerTarget:
@@ -170,7 +123,3 @@ def _with_recipient(message: R, number: int, recipients: Mapping[int, Recipient]
     """The message with who its recipient number means."""
     message.recipient.CopyFrom(wire.to_message(recipients[number], mailing_pb2.Recipient))
     return message
-
-
-def _page(answer: Answered) -> click_service_pb2.Page:
-    return wire.to_message(answer.page, click_service_pb2.Page)

@@ -5,8 +5,8 @@ from typing import Any
 from server.crm_admin import EmbeddedCrm
 from server.model.crm import Person
 from server.model.reference import EntryReference
-from server.rpc import checks, wire
-from server.rpc.calls import run
+from server.rpc import checks, effects, wire
+from server.rpc.calls import now, run
 from trackedlinks.v1 import crm_pb2, crm_service_pb2, crm_service_pb2_grpc
 
 
@@ -39,6 +39,10 @@ class CrmServicer(crm_service_pb2_grpc.CrmServiceServicer):
         return crm_service_pb2.CheckReferencesResponse(
             missing=[wire.to_message(reference, crm_service_pb2.Reference) for reference in missing]
         )
+
+    async def ApplyEffects(self, request: crm_service_pb2.ApplyEffectsRequest, context: Any) -> crm_service_pb2.ApplyEffectsResponse:
+        results = await run(self._crm.apply, effects.to_actions(request), now())
+        return crm_service_pb2.ApplyEffectsResponse(results=[wire.to_message(result, crm_service_pb2.AppliedEffects) for result in results])
 
 
 def to_person(person: Person) -> crm_pb2.Person:

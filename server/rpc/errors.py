@@ -26,6 +26,7 @@ CODES = {
     Reason.reference_not_found: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.message_too_large: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.message_link_unknown: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.script_invalid: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.folder_not_found: grpc.StatusCode.NOT_FOUND,
     Reason.link_not_found: grpc.StatusCode.NOT_FOUND,
     Reason.mailing_not_found: grpc.StatusCode.NOT_FOUND,
@@ -33,10 +34,12 @@ CODES = {
     Reason.entry_not_found: grpc.StatusCode.NOT_FOUND,
     Reason.token_invalid: grpc.StatusCode.NOT_FOUND,
     Reason.action_run_not_found: grpc.StatusCode.NOT_FOUND,
+    Reason.script_not_found: grpc.StatusCode.NOT_FOUND,
     Reason.folder_name_taken: grpc.StatusCode.ALREADY_EXISTS,
     Reason.request_id_reused: grpc.StatusCode.ALREADY_EXISTS,
     Reason.entry_name_taken: grpc.StatusCode.ALREADY_EXISTS,
     Reason.person_email_taken: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.script_name_taken: grpc.StatusCode.ALREADY_EXISTS,
     Reason.etag_mismatch: grpc.StatusCode.ABORTED,
     Reason.folder_not_empty: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.folder_cycle: grpc.StatusCode.FAILED_PRECONDITION,
@@ -45,12 +48,15 @@ CODES = {
     Reason.mailing_deleted: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.message_missing: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.click_time_refused: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.crm_is_remote: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.click_queue_full: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.scripts_busy: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.store_unavailable: grpc.StatusCode.UNAVAILABLE,
+    Reason.crm_unavailable: grpc.StatusCode.UNAVAILABLE,
     Reason.defect: grpc.StatusCode.INTERNAL,
 }
 
-RETRYABLE = {Reason.click_queue_full, Reason.store_unavailable}
+RETRYABLE = {Reason.click_queue_full, Reason.scripts_busy, Reason.store_unavailable, Reason.crm_unavailable}
 """The same call may succeed later, unchanged."""
 
 MOST_HEADER_BYTES = 8192

@@ -29,7 +29,7 @@ MOST_ITEMS = 1000
 
 MOST_PATHS = 100
 
-_UNIONS = {"response", "kind", "identity", "answer"}
+_UNIONS = {"response", "kind", "identity", "answer", "effect"}
 _TIMESTAMP = "google.protobuf.Timestamp"
 _FIRST_TIME, _LAST_TIME = -62_135_596_800, 253_402_300_799  # the seconds that a Timestamp may hold: the years 1 to 9999
 _NO_TIME = object()  # stands for a time outside them, which a model refuses like any other value that is no time

@@ -5,35 +5,42 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, select
 
 from server.model.action import ActionState, TestedAction
-from server.model.click import ActionRun, Evidence, SeenClick, click_time
+from server.model.click import ActionRun, Evidence, Prepared, SeenClick, click_time
 from server.model.errors import DomainError, Reason
 from server.model.ids import person_of, person_recipient
 from server.model.mailing import MessagePart, Placement
-from server.store.action_runs import ActionRuns, click_text, persons_of
+from server.model.script import Unprepared
+from server.store.action_runs import ActionRuns, click_text
 from server.store.click_rows import NewClick
 from server.store.click_tables import action_run, click
 from server.store.clickers import refuse_unknown
+from server.store.contacts import Contacts, addresses_for, embedded_persons, remote_persons
 from server.store.database import Database
 from server.store.destinations import Destinations
 from server.store.links import link
+from server.store.outbox_tables import outbox
+from server.store.outgoing import NEVER
 from server.store.pages import Key, Page, page_of
 from server.store.placements import insert_placements, of_mailing, placement
+from server.store.preparing import unprepared
 from server.store.sql import Statements
+from server.store.types import from_microseconds
 
 
 class _NotKept(Exception):
     """Ends a transaction that was only tried, with what it gave."""
 
-    def __init__(self, tested: list[TestedAction]) -> None:
+    def __init__(self, found: list[TestedAction] | Unprepared) -> None:
         super().__init__()
-        self.tested = tested
+        self.found = found
 
 
 class ActionRunStore:
     """The action runs of one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, crm_is_remote: bool = False) -> None:
         self._database = database
+        self._crm_is_remote = crm_is_remote
 
     def page(
         self, link_id: int, mailing_id: int, person_id: int, state: ActionState | None, after: Key | None, size: int
@@ -58,6 +65,10 @@ class ActionRunStore:
 
         return self._database.read(work)
 
+    def refuse_unknown(self, link_id: int, mailing_id: int) -> None:
+        """Raises LINK_NOT_FOUND and MAILING_NOT_FOUND; 0 is none."""
+        self._database.read(lambda connection: refuse_unknown(connection, link_id, mailing_id))
+
     def get(self, click_id: bytes, action_id: int) -> ActionRun:
         """One run, also from before a reset. Raises ACTION_RUN_NOT_FOUND."""
         statement = _runs().where(action_run.c.click_id == click_id, action_run.c.action_id == action_id)
@@ -66,10 +77,12 @@ class ActionRunStore:
             raise DomainError(Reason.action_run_not_found, f"click {click_text(click_id)} ran no action {action_id}", action_id=action_id)
         return _run(row)
 
-    def test(self, click_id: bytes, link_id: int, mailing_id: int, recipient: int, do_not_track: bool) -> list[TestedAction]:
+    def test(
+        self, click_id: bytes, link_id: int, mailing_id: int, recipient: int, do_not_track: bool, prepared: Prepared
+    ) -> list[TestedAction] | Unprepared:
         """What a click of this id would make happen now: it is made to happen in a transaction that is rolled back.
 
-        Raises LINK_NOT_FOUND and MAILING_NOT_FOUND.
+        Or what it waits for first. Raises LINK_NOT_FOUND and MAILING_NOT_FOUND.
         """
 
         def work(connection: Connection) -> None:
@@ -78,22 +91,28 @@ class ActionRunStore:
             insert_placements(connection, [use])
             placement_id = of_mailing(connection, mailing_id, [link_id])[0].id
             statements = Statements(connection)
-            seen = SeenClick(click_id, placement_id, recipient, False, do_not_track, Evidence())
+            seen = SeenClick(click_id, placement_id, recipient, False, do_not_track, Evidence(), prepared=prepared)
             trial = NewClick(seen, Destinations().of(statements, [placement_id])[placement_id])
-            runs = ActionRuns(statements, [trial], persons_of(statements, [person_of(recipient)]), effects_allowed=True)
+            if waiting := unprepared(statements, [trial], self._crm_is_remote):
+                raise _NotKept(waiting[click_id])
+            persons = remote_persons([seen]) if self._crm_is_remote else embedded_persons(statements, [person_of(recipient)])
+            contacts = Contacts(persons, addresses_for(statements, [trial]))
+            runs = ActionRuns(statements, [trial], contacts, crm_is_remote=self._crm_is_remote, effects_allowed=True)
             runs.run()
             raise _NotKept(runs.tested())
 
         try:
             self._database.write(work)
         except _NotKept as trial:
-            return trial.tested
+            return trial.found
         raise AssertionError("unreachable: the trial always ends with _NotKept")
 
 
 def _runs() -> Select[Any]:
-    told = (action_run, click.c.link_id, click.c.recipient, placement.c.mailing_id)
-    return select(*told).join(click, click.c.id == action_run.c.click_id).join(placement, placement.c.id == click.c.placement_id)
+    told = (action_run, click.c.link_id, click.c.recipient, placement.c.mailing_id, outbox.c.next_time)
+    statement = select(*told).join(click, click.c.id == action_run.c.click_id).join(placement, placement.c.id == click.c.placement_id)
+    left = and_(outbox.c.click_id == action_run.c.click_id, outbox.c.position == action_run.c.position)
+    return statement.join(outbox, left, isouter=True)
 
 
 def _run(row: Any) -> ActionRun:
@@ -107,4 +126,7 @@ def _run(row: Any) -> ActionRun:
         click_time(row.click_id),
         ActionState(row.state),
         row.reason or "",
+        row.attempts,
+        from_microseconds(row.next_time) if row.next_time and row.next_time < NEVER else None,
+        row.log or "",
     )

@@ -1,15 +1,18 @@
 """Runs the actions of a batch of clicks inside its transaction: what each action is to do, whether it may, and what became of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from server.model.action import ActionKind, ActionOutcome, ActionState, LinkAction, Occasion, RepeatPolicy, TestedAction
 from server.model.click import click_time
-from server.model.crm import Catalog, Contact
-from server.model.effects import Effect, in_words
-from server.model.ids import person_of
+from server.model.crm import Catalog
+from server.model.crm_actions import NOT_TAKEN
+from server.model.effects import CrmEffect, SendEvent, in_words
+from server.model.ids import NOBODY, person_of
 from server.store.click_rows import NewClick
+from server.store.contacts import Contacts
 from server.store.crm_effects import apply
+from server.store.outgoing import REMOTE_CRM, Outgoing, crm_payload, event_payload, insert_outgoing
 from server.store.sql import Statements, click_id_of
 
 ONCE_OVER_ALL = -1
@@ -18,9 +21,11 @@ ONCE_OVER_ALL = -1
 NO_PERSON = "The recipient is not a registered person"
 UNKNOWN_PERSON = "The CRM does not know this person"
 DO_NOT_TRACK = "The recipient does not want to be tracked"
-REFUSED = "The CRM did not take the change"
 DONE_BEFORE = "Already done for this recipient"
 DONE_IN_MAILING = "Already done for this recipient in this mailing"
+NOBODY_CLICKED = "The address is nobody's, so what happens once per recipient does not happen"
+GONE = "The other system has said that it wants no more of these (410 Gone)"
+LINK_CHANGED = "The link was changed while the click was under way"
 
 LedgerKey = tuple[int, int, int]
 
@@ -33,88 +38,157 @@ class _Run:
     kind: ActionKind
     claim: LedgerKey | None
     outcome: ActionOutcome | None = None
+    log: str = ""
+
+    @property
+    def person_id(self) -> int:
+        return person_of(self.click.seen.recipient)
+
+    def end(self, state: ActionState, reason: str = "") -> None:
+        self.outcome = ActionOutcome(self.action.id, state, reason, self.log)
+
+    def ended(self) -> ActionOutcome:
+        return self.outcome or ActionOutcome(self.action.id, ActionState.done, "", self.log)
 
 
 class ActionRuns:
     """The runs of one batch."""
 
-    def __init__(self, statements: Statements, clicks: Sequence[NewClick], persons: dict[int, Contact], effects_allowed: bool) -> None:
+    def __init__(
+        self, statements: Statements, clicks: Sequence[NewClick], contacts: Contacts, *, crm_is_remote: bool, effects_allowed: bool
+    ) -> None:
         """`effects_allowed` = False has every action fail: the database has refused what one of them wanted."""
         self._statements = statements
-        self._persons = persons
+        self._contacts = contacts
+        self._crm_is_remote = crm_is_remote
         self._effects_allowed = effects_allowed
         self._runs = [run for click in clicks for run in _runs_of(click)]
 
     def run(self) -> dict[bytes, list[ActionOutcome]]:
-        """Lets every action that may run happen, and says what became of each, by click."""
+        """Lets every action that may run happen, or leaves it in the outbox, and says what became of each, by click."""
         if not self._effects_allowed:
             for run in self._runs:
-                run.outcome = ActionOutcome(run.action.id, ActionState.failed, REFUSED)
-        self._refuse_missing_references()
+                run.end(ActionState.failed, NOT_TAKEN)
+        self._refuse_without_person()
+        if not self._crm_is_remote:
+            self._refuse_missing_references()
+        self._refuse_gone_receivers()
+        self._hear_scripts()
         self._claim()
-        apply(self._statements, self._effects())
+        here, elsewhere = self._effects()
+        apply(self._statements, here)
+        insert_outgoing(self._statements, elsewhere)
         self._statements.each(_INSERT_RUN, [self._row(run) for run in self._runs])
         outcomes: dict[bytes, list[ActionOutcome]] = {}
         for run in self._runs:
-            outcomes.setdefault(run.click.seen.id, []).append(_outcome(run))
+            outcomes.setdefault(run.click.seen.id, []).append(run.ended())
         return outcomes
+
+    def for_remote_crm(self) -> set[bytes]:
+        """The clicks of which something has still to happen in a remote CRM; after `run`."""
+        if not self._crm_is_remote:
+            return set()
+        return {run.click.seen.id for run in self._runs if run.kind.needs_person and run.ended().state is ActionState.waiting}
 
     def tested(self) -> list[TestedAction]:
         """What became of each action, with its effects in words; after `run`, in a transaction that is not committed."""
         return [self._tested(run) for run in self._runs]
 
     def _tested(self, run: _Run) -> TestedAction:
-        outcome = _outcome(run)
-        effects = [in_words(effect) for effect in run.kind.effects(self._occasion(run))] if run.outcome is None else []
+        outcome = run.ended()
+        runs = outcome.state in (ActionState.done, ActionState.waiting)
+        effects = [in_words(effect) for effect in run.kind.effects(self._occasion(run))] if runs else []
+        if runs and run.kind.script() and run.click.seen.prepared:
+            url = run.click.seen.prepared.decisions[run.action.id].return_url
+            effects = [f"send the recipient to {url}" if url else "leave the recipient to where the link leads"]
         return TestedAction(run.action, outcome.state, outcome.reason, effects)
 
+    def _refuse_without_person(self) -> None:
+        for run in self._open():
+            if not run.kind.needs_person:
+                if run.claim is not None and run.click.seen.recipient == NOBODY:
+                    run.end(ActionState.skipped, NOBODY_CLICKED)
+            elif not run.person_id:
+                run.end(ActionState.skipped, NO_PERSON)
+            elif not self._crm_is_remote and run.person_id not in self._contacts.persons:
+                run.end(ActionState.skipped, UNKNOWN_PERSON)
+
     def _refuse_missing_references(self) -> None:
-        for run in self._runs:
-            person_id = person_of(run.click.seen.recipient)
-            if run.outcome is None and person_id not in self._persons:
-                run.outcome = ActionOutcome(run.action.id, ActionState.skipped, UNKNOWN_PERSON if person_id else NO_PERSON)
-        named = {entry_id for run in self._runs if run.outcome is None for _, _, entry_id in run.kind.references()}
+        named = {entry_id for run in self._open() for _, _, entry_id in run.kind.references()}
         select = "SELECT id, catalog FROM crm_entry WHERE id IN"
         existing = {(row.catalog, row.id) for row in self._statements.matching(select, sorted(named), self._statements.for_share)}
-        for run in self._runs:
-            if run.outcome is None:
-                contact = self._persons[person_of(run.click.seen.recipient)]
-                if reason := _missing(run.kind, existing) or run.kind.refusal(contact):
-                    run.outcome = ActionOutcome(run.action.id, ActionState.failed, reason)
+        for run in self._open():
+            if reason := missing_in_words(run.kind, existing) or run.kind.refusal(self._contacts.of(run.click.seen.recipient)):
+                run.end(ActionState.failed, reason)
+
+    def _refuse_gone_receivers(self) -> None:
+        sending = [run for run in self._open() if any(run.kind.receivers())]
+        select = "SELECT action_id, url FROM gone_receiver WHERE action_id IN"
+        gone = {tuple(row) for row in self._statements.matching(select, sorted({run.action.id for run in sending}))}
+        for run in sending:
+            if any((run.action.id, url) in gone for _, url in run.kind.receivers()):
+                run.end(ActionState.skipped, GONE)
+
+    def _hear_scripts(self) -> None:
+        for run in self._open():
+            if run.kind.script():
+                prepared = run.click.seen.prepared
+                decision = prepared.decisions.get(run.action.id) if prepared else None
+                problem = decision.problem if decision else LINK_CHANGED
+                run.log = decision.log if decision else ""
+                if problem:
+                    run.end(ActionState.failed, problem)
 
     def _claim(self) -> None:
         """Writes into the ledger what is to happen once; whoever wrote it first does it, here or on another server."""
         first: dict[LedgerKey, _Run] = {}
-        for run in self._runs:
-            if run.outcome is None and run.claim is not None:
+        for run in self._open():
+            if run.claim is not None:
                 first.setdefault(run.claim, run)
         rows = [(*claim, self._statements.click_id(first[claim].click.seen.id)) for claim in sorted(first)]
         won = {tuple(row) for row in self._statements.inserted(_CLAIM, rows, _CLAIM_END)}
-        for run in self._runs:
-            if run.outcome is None and run.claim is not None and (run.claim not in won or first[run.claim] is not run):
-                reason = DONE_IN_MAILING if run.claim[2] > 0 else DONE_BEFORE
-                run.outcome = ActionOutcome(run.action.id, ActionState.skipped, reason)
+        for run in self._open():
+            if run.claim is not None and (run.claim not in won or first[run.claim] is not run):
+                run.end(ActionState.skipped, DONE_IN_MAILING if run.claim[2] > 0 else DONE_BEFORE)
 
-    def _effects(self) -> Iterable[Effect]:
-        for run in self._runs:
-            if run.outcome is None:
-                yield from run.kind.effects(self._occasion(run))
+    def _effects(self) -> tuple[list[CrmEffect], list[Outgoing]]:
+        """What happens in this transaction, and what is left in the outbox for other systems."""
+        here: list[CrmEffect] = []
+        elsewhere: list[Outgoing] = []
+        for run in list(self._open()):
+            occasion = self._occasion(run)
+            if self._crm_is_remote and run.kind.needs_person:
+                elsewhere.append(_outgoing(run, REMOTE_CRM, crm_payload(run.kind, occasion)))
+                run.end(ActionState.waiting)
+                continue
+            for effect in run.kind.effects(occasion):
+                if isinstance(effect, SendEvent):
+                    elsewhere.append(_outgoing(run, effect.destination, event_payload(effect)))
+                    run.end(ActionState.waiting)
+                else:
+                    here.append(effect)
+        return here, elsewhere
+
+    def _open(self) -> Iterator[_Run]:
+        return (run for run in self._runs if run.outcome is None)
 
     def _occasion(self, run: _Run) -> Occasion:
         seen, destination = run.click.seen, run.click.destination
-        person = self._persons[person_of(seen.recipient)]
-        return Occasion(click_text(seen.id), click_time(seen.id), person, destination.link.name, destination.mailing.name)
+        return Occasion(
+            click_id=click_text(seen.id),
+            action_id=run.action.id,
+            time=click_time(seen.id),
+            person=self._contacts.of(seen.recipient),
+            link_id=destination.link.id,
+            link_name=destination.link.name,
+            mailing_id=destination.mailing.id,
+            mailing_name=destination.mailing.name,
+        )
 
     def _row(self, run: _Run) -> tuple[object, ...]:
-        outcome = _outcome(run)
-        return (self._statements.click_id(run.click.seen.id), run.position, run.action.id, int(outcome.state), outcome.reason or None)
-
-
-def persons_of(statements: Statements, person_ids: Iterable[int]) -> dict[int, Contact]:
-    """Of these persons those that the embedded CRM knows, with what actions need of them."""
-    select = "SELECT id, name, our_contact_id, email FROM crm_person WHERE id IN"
-    rows = statements.matching(select, sorted(set(person_ids) - {0}), statements.for_share)
-    return {row.id: Contact(row.id, row.name, row.our_contact_id, row.email) for row in rows}
+        outcome = run.ended()
+        key = (self._statements.click_id(run.click.seen.id), run.position)
+        return (*key, run.action.id, int(outcome.state), outcome.reason or None, outcome.log or None)
 
 
 def outcomes_of(statements: Statements, click_ids: Iterable[bytes]) -> dict[bytes, list[ActionOutcome]]:
@@ -122,7 +196,7 @@ def outcomes_of(statements: Statements, click_ids: Iterable[bytes]) -> dict[byte
     outcomes: dict[bytes, list[ActionOutcome]] = {}
     keys = [statements.click_id(click_id) for click_id in click_ids]
     for row in statements.matching(_SELECT_RUNS, keys, " ORDER BY click_id, position"):
-        outcome = ActionOutcome(row.action_id, ActionState(row.state), row.reason or "")
+        outcome = ActionOutcome(row.action_id, ActionState(row.state), row.reason or "", row.log or "")
         outcomes.setdefault(click_id_of(row.click_id), []).append(outcome)
     return outcomes
 
@@ -148,13 +222,16 @@ def _claim_of(action: LinkAction, recipient: int, mailing_id: int) -> LedgerKey 
             return (action.id, recipient, mailing_id)
 
 
-def _missing(kind: ActionKind, existing: set[tuple[str, int]]) -> str:
+def missing_in_words(kind: ActionKind, existing: Set[tuple[str, int]]) -> str:
+    """What the action names and the CRM does not have, in words a marketer understands; empty when it has all."""
     gone = [f"{_WORDS[catalog]} {entry_id}" for _, catalog, entry_id in kind.references() if (catalog.value, entry_id) not in existing]
     return f"No longer in the CRM: {', '.join(gone[:10])}" if gone else ""
 
 
-def _outcome(run: _Run) -> ActionOutcome:
-    return run.outcome or ActionOutcome(run.action.id, ActionState.done)
+def _outgoing(run: _Run, destination: str, payload: str) -> Outgoing:
+    seen, to = run.click.seen, run.click.destination
+    scope = run.claim[2] if run.claim else None
+    return Outgoing(seen.id, run.position, run.action.id, to.link.id, to.mailing.id, seen.recipient, scope, destination, payload)
 
 
 def click_text(click_id: bytes) -> str:
@@ -167,5 +244,5 @@ _WORDS = {catalog: catalog.value.replace("_", " ") for catalog in Catalog}
 
 _CLAIM = "INSERT INTO ledger (action_id, recipient, scope, click_id)"
 _CLAIM_END = "ON CONFLICT DO NOTHING RETURNING action_id, recipient, scope"
-_SELECT_RUNS = "SELECT click_id, action_id, state, reason FROM action_run WHERE click_id IN"
-_INSERT_RUN = "INSERT INTO action_run (click_id, position, action_id, state, reason) VALUES (?, ?, ?, ?, ?)"
+_SELECT_RUNS = "SELECT click_id, action_id, state, reason, log FROM action_run WHERE click_id IN"
+_INSERT_RUN = "INSERT INTO action_run (click_id, position, action_id, state, reason, log) VALUES (?, ?, ?, ?, ?, ?)"

@@ -52,6 +52,16 @@ class AddedClickerStore:
 
         return self._database.write(work)
 
+    def recipients(self, link_id: int, mailing_id: int, after: int, most: int) -> list[int]:
+        """Who clicked, as recipient numbers, in their order. Raises LINK_NOT_FOUND and MAILING_NOT_FOUND."""
+
+        def work(connection: Connection) -> list[int]:
+            refuse_unknown(connection, link_id, mailing_id)
+            statement = _recipients(link_id, mailing_id).where(clicker.c.recipient > after)
+            return list(connection.execute(statement.order_by(clicker.c.recipient).limit(most)).scalars())
+
+        return self._database.read(work)
+
 
 def _entry(connection: Connection, target: ClickerTarget, request: RequestId) -> CatalogEntry:
     if target.new_name:

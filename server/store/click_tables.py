@@ -11,7 +11,7 @@ from server.store.types import BIG_ID, ClickId
 metadata: MetaData = SQLModel.metadata
 
 
-def _big(name: str, primary_key: bool = False) -> Column[int]:
+def big(name: str, primary_key: bool = False) -> Column[int]:
     return Column(name, BigInteger, nullable=False, primary_key=primary_key, autoincrement=False)
 
 
@@ -23,14 +23,14 @@ click = Table(
     "click",
     metadata,
     Column("id", ClickId, primary_key=True),
-    _big("placement_id"),
-    _big("link_id"),
-    _big("generation"),
-    _big("recipient"),
+    big("placement_id"),
+    big("link_id"),
+    big("generation"),
+    big("recipient"),
     Column("verdict", SmallInteger, nullable=False),
     Column("test", Boolean, nullable=False),
-    _big("evidence_id"),
-    _big("answer_id"),
+    big("evidence_id"),
+    big("answer_id"),
     Index("click_of_link", "link_id", "generation", "id"),
     sqlite_with_rowid=False,
     comment="stored visits; the time of a click is in its id",
@@ -49,13 +49,13 @@ interned = Table(
 clicker = Table(
     "clicker",
     metadata,
-    _big("link_id", primary_key=True),
-    _big("generation", primary_key=True),
-    _big("recipient", primary_key=True),
-    _big("mailing_id", primary_key=True),
-    _big("clicks"),
-    _big("first_time"),
-    _big("last_time"),
+    big("link_id", primary_key=True),
+    big("generation", primary_key=True),
+    big("recipient", primary_key=True),
+    big("mailing_id", primary_key=True),
+    big("clicks"),
+    big("first_time"),
+    big("last_time"),
     Index("clicker_of_mailing", "mailing_id", "recipient"),
     sqlite_with_rowid=False,
     comment="recipients with at least one counted click on a link in a mailing; times in microseconds",
@@ -64,29 +64,29 @@ clicker = Table(
 link_count = Table(
     "link_count",
     metadata,
-    _big("link_id", primary_key=True),
-    _big("clicks"),
-    _big("clickers"),
-    _big("suspected"),
+    big("link_id", primary_key=True),
+    big("clicks"),
+    big("clickers"),
+    big("suspected"),
 )
 
 mailing_count = Table(
     "mailing_count",
     metadata,
-    _big("mailing_id", primary_key=True),
-    _big("clicks"),
-    _big("clickers"),
-    _big("suspected"),
+    big("mailing_id", primary_key=True),
+    big("clicks"),
+    big("clickers"),
+    big("suspected"),
 )
 
 mailing_link_count = Table(
     "mailing_link_count",
     metadata,
-    _big("mailing_id", primary_key=True),
-    _big("link_id", primary_key=True),
-    _big("clicks"),
-    _big("clickers"),
-    _big("suspected"),
+    big("mailing_id", primary_key=True),
+    big("link_id", primary_key=True),
+    big("clicks"),
+    big("clickers"),
+    big("suspected"),
     _null("first_time"),
     _null("last_time"),
     Index("mailing_count_of_link", "link_id"),
@@ -96,12 +96,12 @@ mailing_link_count = Table(
 roll_up = Table(
     "roll_up",
     metadata,
-    _big("placement_id", primary_key=True),
-    _big("generation", primary_key=True),
-    _big("quarter", primary_key=True),
-    _big("clicks"),
-    _big("suspected"),
-    _big("first_clicks"),
+    big("placement_id", primary_key=True),
+    big("generation", primary_key=True),
+    big("quarter", primary_key=True),
+    big("clicks"),
+    big("suspected"),
+    big("first_clicks"),
     sqlite_with_rowid=False,
     comment="counts per placement and 15 minutes; quarter = minutes since 1970 ÷ 15; first_clicks = new clickers of link and mailing",
 )
@@ -109,9 +109,9 @@ roll_up = Table(
 ledger = Table(
     "ledger",
     metadata,
-    _big("action_id", primary_key=True),
-    _big("recipient", primary_key=True),
-    _big("scope", primary_key=True),
+    big("action_id", primary_key=True),
+    big("recipient", primary_key=True),
+    big("scope", primary_key=True),
     Column("click_id", ClickId, nullable=False),
     sqlite_with_rowid=False,
     comment="what a repeat policy remembers; scope -1 = once per recipient, else the mailing",
@@ -122,16 +122,18 @@ action_run = Table(
     metadata,
     Column("click_id", ClickId, primary_key=True),
     Column("position", SmallInteger, primary_key=True, autoincrement=False),
-    _big("action_id"),
+    big("action_id"),
     Column("state", SmallInteger, nullable=False),
     Column("reason", Text, nullable=True),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("log", Text, nullable=True),
     sqlite_with_rowid=False,
 )
 
 reset_remains = Table(
     "reset_remains",
     metadata,
-    _big("link_id", primary_key=True),
-    _big("generation"),
+    big("link_id", primary_key=True),
+    big("generation"),
     comment="links with rows below this generation that are still to be removed",
 )

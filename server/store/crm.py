@@ -2,13 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from server.model.crm import Catalog, NamedReference, Person, address_key
+from server.model.crm_actions import CrmAction, CrmResult
 from server.model.errors import DomainError, Reason, Violation
+from server.store.crm_apply import apply_actions
 from server.store.crm_entries import existing
 from server.store.crm_tables import EntryRow, ExtraFieldRow, MembershipRow, PersonRow
 from server.store.database import Database, violates
@@ -81,6 +84,16 @@ class CrmStore:
     def missing(self, references: Collection[tuple[Catalog, int]]) -> set[tuple[Catalog, int]]:
         """Those of the references that do not exist."""
         return set(references) - self._database.read(lambda connection: existing(connection, references))
+
+    def apply(self, actions: Sequence[CrmAction], now: datetime) -> list[CrmResult]:
+        """What became of each action, in order: applied once by its key, wholly or not at all."""
+        return apply_actions(self._database, actions, now)
+
+
+def cards(connection: Connection, person_ids: Collection[int]) -> dict[int, Person]:
+    """The cards of these persons, those whom the embedded CRM knows, by id."""
+    rows = connection.execute(select(_person).where(_person.c.id.in_(set(person_ids) - {0}))).all()
+    return {person.id: person for person in _cards(connection, rows)}
 
 
 def _insert(connection: Connection, draft: Person) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import insert
 
 from server.model.crm import FollowUp, ServiceRequest
-from server.model.effects import Effect, MakeFollowUp, MakeServiceRequest, SetExtraField, SetMembership
+from server.model.effects import CrmEffect, MakeFollowUp, MakeServiceRequest, SetExtraField, SetMembership
 from server.store.crm_tables import FollowUpRow, ServiceRequestRow
 from server.store.sql import Statements
 from server.store.tables import table_of
@@ -14,7 +14,7 @@ _follow_up = table_of(FollowUpRow)
 _service_request = table_of(ServiceRequestRow)
 
 
-def apply(statements: Statements, effects: Iterable[Effect]) -> None:
+def apply(statements: Statements, effects: Iterable[CrmEffect]) -> None:
     """Makes these effects happen, as if one after the other."""
     fields: dict[tuple[int, str], str] = {}
     memberships: dict[tuple[int, int], bool] = {}

@@ -1,10 +1,10 @@
-"""Fills in the URL of a form with what is known of each recipient, inside the click's transaction."""
+"""What clicks are answered by beyond what their link says: a form's URL filled in, or where a script sends the recipient."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import quote
 
-from server.model.action import fill_text, text_fields
+from server.model.action import ActionOutcome, ActionState, fill_text, text_fields
 from server.model.click import click_time
 from server.model.crm import Contact
 from server.model.ids import address_of, person_of
@@ -19,9 +19,23 @@ def fill_forms(statements: Statements, new: Mapping[bytes, NewClick], persons: M
     on_forms = [click for click in new.values() if click.destination.answer.form]
     if not on_forms:
         return dict(new)
-    emails = _addresses(statements, (address_of(click.seen.recipient) for click in on_forms))
+    emails = addresses(statements, (address_of(click.seen.recipient) for click in on_forms))
     extra = _extra_fields(statements, on_forms)
     return {click_id: _filled(click, persons, emails, extra) if click.destination.answer.form else click for click_id, click in new.items()}
+
+
+def scripts_heard(new: Mapping[bytes, NewClick], outcomes: Mapping[bytes, Sequence[ActionOutcome]]) -> dict[bytes, NewClick]:
+    """The clicks, in order, those whose scripts chose a URL answered by it, the last one's: what was not done is not heard."""
+    return {click_id: _redirected(click, outcomes.get(click_id, ())) for click_id, click in new.items()}
+
+
+def _redirected(click: NewClick, outcomes: Sequence[ActionOutcome]) -> NewClick:
+    if click.seen.prepared is None:
+        return click
+    decisions = click.seen.prepared.decisions
+    done = (outcome.action_id for outcome in outcomes if outcome.state is ActionState.done and outcome.action_id in decisions)
+    urls = [url for action_id in done if (url := decisions[action_id].return_url)]
+    return replace(click, filled=location(urls[-1], click.destination.mailing)) if urls else click
 
 
 def _filled(click: NewClick, persons: Mapping[int, Contact], emails: Mapping[int, str], extra: Mapping[tuple[int, str], str]) -> NewClick:
@@ -32,11 +46,14 @@ def _filled(click: NewClick, persons: Mapping[int, Contact], emails: Mapping[int
     for name in form_fields(destination.answer.form):
         if name.startswith(EXTRA_FIELD):
             values[name] = extra.get((person_of(recipient), name.removeprefix(EXTRA_FIELD)), "")
+    if click.seen.prepared and (card := click.seen.prepared.card):
+        values |= {EXTRA_FIELD + name: value for name, value in card.extra_fields.items()}
     url = fill_text(destination.answer.form, {name: quote(value, safe="") for name, value in values.items()})
     return replace(click, filled=location(url, destination.mailing))
 
 
-def _addresses(statements: Statements, ids: Iterable[int]) -> dict[int, str]:
+def addresses(statements: Statements, ids: Iterable[int]) -> dict[int, str]:
+    """The addresses with these ids; 0 is none."""
     rows = statements.matching("SELECT id, address FROM address WHERE id IN", sorted(set(ids) - {0}))
     return {row.id: row.address for row in rows}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
-from server.model.action import LinkAction
+from server.model.action import ActionKind, LinkAction
 from server.model.errors import DomainError, Reason, Violation, etag_mismatch, invalid
 from server.model.link import ClickCounts, CountedLink, Form, Link, LinkQuery, Redirect
 from server.model.text import name_key
@@ -63,7 +63,7 @@ class LinkStore:
         def work(connection: Connection) -> CountedLink:
             current = locked(connection, link_id, etag)
             wanted = change(current)
-            wanted.actions = number_actions(connection, link_id, current.actions, wanted.actions)
+            wanted.actions = number_actions(connection, link_id, current.actions, wanted.actions, now)
             if columns(wanted) != columns(current):
                 stamp = {"updater": user, "update_time": now, "revision": current.revision + 1}
                 connection.execute(update(link).where(link.c.id == link_id).values(**columns(wanted) | stamp))
@@ -135,7 +135,8 @@ def insert_link(connection: Connection, draft: Link) -> int:
     stamp |= {"updater": draft.updater, "update_time": draft.update_time, "revision": 1, "generation": 0}
     link_id: int = connection.execute(insert(link).values(**values | stamp).returning(link.c.id)).scalar_one()
     if draft.actions:
-        numbered = number_actions(connection, link_id, (), [action.model_copy(update={"id": 0}) for action in draft.actions])
+        new = [action.model_copy(update={"id": 0}) for action in draft.actions]
+        numbered = number_actions(connection, link_id, (), new, draft.create_time)
         connection.execute(update(link).where(link.c.id == link_id).values(actions=numbered))
     return link_id
 
@@ -166,16 +167,25 @@ def refuse_local(found: Link, why: str) -> None:
         raise DomainError(Reason.link_is_local, f"link {found.id} is local to mailing {found.mailing_id} and {why}", id=found.id)
 
 
-def number_actions(connection: Connection, link_id: int, before: Sequence[LinkAction], wanted: Sequence[LinkAction]) -> list[LinkAction]:
-    """The actions with an id each: one sent back is kept, 0 gets a new one.
+def number_actions(
+    connection: Connection, link_id: int, before: Sequence[LinkAction], wanted: Sequence[LinkAction], now: datetime | None
+) -> list[LinkAction]:
+    """The actions as they are stored, with an id each: one sent back is kept, 0 gets a new one.
 
-    Raises INVALID_FIELD for an id that is not this link's, of another kind, or there twice.
+    Raises INVALID_FIELD for an id that is not this link's, of another kind, or there twice, and for an action that cannot be stored.
     """
+    assert now is not None
     known = {action.id: action.kind.tag for action in before}
+    kinds = {action.id: action.kind for action in before}
+    stored: list[ActionKind] = []
     problems: list[Violation] = []
     seen: set[int] = set()
     for index, action in enumerate(wanted):
         path = f"link.actions[{index}].id"
+        try:
+            stored.append(action.kind.stored(kinds.get(action.id), now))
+        except ValueError as error:
+            problems.append(Violation(f"link.actions[{index}].{action.kind.tag}", str(error)))
         if not action.id:
             continue
         if action.id not in known:
@@ -187,7 +197,10 @@ def number_actions(connection: Connection, link_id: int, before: Sequence[LinkAc
         seen.add(action.id)
     if problems:
         raise invalid(*problems)
-    return [action if action.id else action.model_copy(update={"id": _new_action(connection, link_id, action)}) for action in wanted]
+    return [
+        action.model_copy(update={"id": action.id or _new_action(connection, link_id, action), "kind": kind})
+        for action, kind in zip(wanted, stored, strict=True)
+    ]
 
 
 def _new_action(connection: Connection, link_id: int, action: LinkAction) -> int:

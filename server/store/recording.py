@@ -1,6 +1,6 @@
 """The group commit: a batch of clicks, with all that they count and make happen, in one transaction. Runs in the writer thread."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import structlog
@@ -12,24 +12,28 @@ from server.model.click import Click, RecordedClick, SeenClick
 from server.model.crm import Contact
 from server.model.errors import DomainError, Reason
 from server.model.ids import person_of
-from server.store.action_runs import ActionRuns, click_text, outcomes_of, persons_of
+from server.model.script import Unprepared
+from server.store.action_runs import ActionRuns, click_text, outcomes_of
 from server.store.click_rows import Interned, NewClick, StoredClick, insert_clicks, stored_clicks
+from server.store.contacts import Contacts, addresses_for, embedded_persons, remote_persons
 from server.store.database import Database, without_data
 from server.store.destinations import Destination, Destinations
-from server.store.forms import fill_forms
+from server.store.forms import fill_forms, scripts_heard
+from server.store.preparing import shown_without_name, unprepared
 from server.store.sql import Statements
 from server.store.tally import Tally
 
 log = structlog.get_logger()
 
-Result = RecordedClick | DomainError
+Result = RecordedClick | Unprepared | DomainError
 
 
 class Recorder:
     """Records batches of clicks in one database. For one thread."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, crm_is_remote: bool = False) -> None:
         self._database = database
+        self._crm_is_remote = crm_is_remote
         self._destinations = Destinations()
         self._interned = Interned()
 
@@ -79,13 +83,28 @@ class Recorder:
         stored = stored_clicks(statements, (seen.id for seen in batch))
         new = _new(batch, destinations, stored)
 
+        waiting = unprepared(statements, new.values(), self._crm_is_remote)
+        if self._crm_is_remote:
+            waiting |= shown_without_name((seen for seen in batch if seen.id in stored), destinations)
+        new = {click_id: click for click_id, click in new.items() if click_id not in waiting}
         _count(statements, new.values())
         acting = [click for click in new.values() if click.acts and click.destination.link.actions]
-        persons = persons_of(statements, _persons_needed(batch, destinations, acting))
-        new = fill_forms(statements, new, persons)
-        outcomes = outcomes_of(statements, stored) | ActionRuns(statements, acting, persons, effects_allowed).run()
+        contacts = self._contacts(statements, batch, destinations, acting)
+        runs = ActionRuns(statements, acting, contacts, crm_is_remote=self._crm_is_remote, effects_allowed=effects_allowed)
+        ran = runs.run()
+        outcomes = outcomes_of(statements, stored) | ran
+        new = scripts_heard(fill_forms(statements, new, contacts.persons), ran)
         insert_clicks(statements, self._interned, list(new.values()))
-        return _Results(destinations, stored, new, outcomes, persons).of(batch)
+        return _Results(destinations, stored, new, waiting, outcomes, runs.for_remote_crm(), contacts.persons).of(batch)
+
+    def _contacts(
+        self, statements: Statements, batch: Sequence[SeenClick], destinations: Mapping[int, Destination], acting: Sequence[NewClick]
+    ) -> Contacts:
+        if self._crm_is_remote:
+            persons = remote_persons(batch)
+        else:
+            persons = embedded_persons(statements, _persons_needed(batch, destinations, acting))
+        return Contacts(persons, addresses_for(statements, acting))
 
 
 def _new(batch: Sequence[SeenClick], destinations: Mapping[int, Destination], stored: Mapping[bytes, StoredClick]) -> dict[bytes, NewClick]:
@@ -123,7 +142,9 @@ class _Results:
     destinations: Mapping[int, Destination]
     stored: Mapping[bytes, StoredClick]
     new: Mapping[bytes, NewClick]
+    waiting: Mapping[bytes, Unprepared]
     outcomes: Mapping[bytes, list[ActionOutcome]]
+    for_remote_crm: Set[bytes]
     persons: Mapping[int, Contact]
 
     def of(self, batch: Sequence[SeenClick]) -> list[Result]:
@@ -139,6 +160,8 @@ class _Results:
         destination = self.destinations.get(seen.placement_id)
         if destination is None:
             return DomainError(Reason.token_invalid, "the token's placement does not exist")
+        if seen.id in self.waiting:
+            return self.waiting[seen.id]
         before = self.stored.get(seen.id)
         click = Click.model_construct(
             id=click_text(seen.id),
@@ -154,4 +177,4 @@ class _Results:
         person = self.persons.get(person_of(seen.recipient))
         answer = before.answer if before else self.new[seen.id].answer
         names = (destination.mailing.language, destination.link.name, destination.mailing.name, person.name if person else "")
-        return RecordedClick(click, duplicate, answer, *names)
+        return RecordedClick(click, duplicate, answer, *names, in_remote_crm=seen.id in self.for_remote_crm)

@@ -21,11 +21,16 @@ class Statements:
         self.connection = connection
         self.is_sqlite = connection.dialect.name == "sqlite"
         self.for_share = "" if self.is_sqlite else " FOR SHARE"
+        self.for_update = "" if self.is_sqlite else " FOR UPDATE"
 
     def each(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Runs the statement once for each row."""
         if rows:
             self.connection.exec_driver_sql(self._text(statement), list(rows))
+
+    def rows(self, statement: str, values: Sequence[Any]) -> Iterator[Any]:
+        """The rows of a statement with these values."""
+        yield from self.connection.exec_driver_sql(self._text(statement), tuple(values))
 
     def matching(self, statement: str, keys: Iterable[Any], suffix: str = "") -> Iterator[Any]:
         """The rows of a statement that ends in `… IN`, for keys that are values or tuples of values."""

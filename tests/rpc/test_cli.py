@@ -21,6 +21,7 @@ from google.protobuf import json_format
 from typer.testing import CliRunner, Result
 from uuid_utils import uuid7
 
+from tests.support.cli import done, made, refused, rows_of, run
 from tests.support.stubs import Stubs
 from trackedlinks.v1 import (
     click_pb2,
@@ -46,41 +47,10 @@ def database_url(sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'test.db')}"
 
 
-async def run(stubs: Stubs, *arguments: object, user: int = 0) -> Result:
-    """What the command does, in a worker thread, so that the server of this process can answer it."""
-    words = ["--address", stubs.address, "--user", str(user), *map(str, arguments)]
-    return await anyio.to_thread.run_sync(CliRunner().invoke, app, words)
-
-
-async def done(stubs: Stubs, *arguments: object, user: int = 0) -> str:
-    """What the command prints; fails when it does."""
-    result = await run(stubs, *arguments, user=user)
-    assert result.exit_code == 0, result.output
-    assert result.stderr == ""
-    return result.stdout
-
-
-async def refused(stubs: Stubs, *arguments: object) -> list[str]:
-    """What the command complains of, line by line; fails when it does not."""
-    result = await run(stubs, *arguments)
-    assert result.exit_code == 1, result.output
-    return result.stderr.splitlines()
-
-
-async def made(stubs: Stubs, *arguments: object, user: int = 0) -> int:
-    """The id of what the command makes."""
-    return int(json.loads(await done(stubs, *arguments, "--json", user=user))["id"])
-
-
 async def click(stubs: Stubs, url: str) -> str:
     """Where a click on a tracked URL leads."""
     request = click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=url.strip().rpartition("/")[2])
     return str((await stubs.clicks.RecordClick(request)).location)
-
-
-def rows_of(output: str) -> list[list[str]]:
-    """The rows of a table, below its headings; cells are apart by two blanks."""
-    return [line.split() for line in output.splitlines()[1:]]
 
 
 async def test_a_link_is_made_shown_changed_and_found(stubs: Stubs) -> None:
@@ -196,6 +166,8 @@ async def test_every_violation_is_told_on_its_own_line(stubs: Stubs) -> None:
         ("link", "create", "S", "--url", "https://example.com", "--our-contact"),
         ("link", "create", "S", "--url", "https://example.com", "--owner", "automatic"),
         ("link", "create", "S", "--url", "https://example.com", "--service-request", "x", "--owner", "me"),
+        ("link", "create", "S", "--url", "https://example.com", "--webhook", "https://example.com"),
+        ("link", "create", "S", "--url", "https://example.com", "--webhook-secret", "whsec_x"),
         ("link", "update", "1"),
         ("link", "url", "1", "--person", "1", "--email", "a@b.no"),
         ("link", "show", "one"),
@@ -204,6 +176,11 @@ async def test_every_violation_is_told_on_its_own_line(stubs: Stubs) -> None:
         ("clickers",),
         ("clicks",),
         ("crm", "list", "nonsense"),
+        ("script", "create", "S"),
+        ("script", "update", "1"),
+        ("script", "test"),
+        ("script", "test", "1", "--file", "missing.py"),
+        ("script", "test", "1", "--person", "1", "--email", "a@b.no"),
         ("send", "tests/mails/spring.html", "--to", "missing.csv", "--out", "missing", "--subject", "two\nlines"),
         ("send", "tests/mails/spring.html", "--to", "missing.csv", "--out", "missing", "--from", "nobody"),
         ("send", "tests/mails/spring.txt", "--text", "tests/mails/spring.txt", "--to", "missing.csv", "--out", "missing"),
@@ -511,7 +488,7 @@ async def test_the_doctor_tells_what_is_well_and_what_is_not(stubs: Stubs) -> No
         lost = await run(stubs, "doctor", "--front", f"{url}/elsewhere")
         front.shutdown()
     assert healthy.exit_code == 0, healthy.output
-    assert [row[-1] for row in rows_of(healthy.stdout)] == ["serving"] * 7
+    assert [row[-1] for row in rows_of(healthy.stdout)] == ["serving"] * 9
     assert lost.exit_code == 1
     assert "Not Found" in lost.stdout
 

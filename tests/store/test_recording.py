@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select, update
@@ -55,8 +56,8 @@ class Setup:
         self.placements = MessageStore(database).track(self.mailing.id, "utf-8", b"abcd", b"", uses, 0, NOW)
         self.resets = ResetStore(database)
 
-    def click(self, person_id: int, link: int = 0, method: str = "GET", **fields: bool) -> SeenClick:
-        flags = {"test": False, "do_not_track": False} | fields
+    def click(self, person_id: int, link: int = 0, method: str = "GET", **fields: Any) -> SeenClick:
+        flags: dict[str, Any] = {"test": False, "do_not_track": False} | fields
         return SeenClick(uuid7().bytes, self.placements[link].id, person_recipient(person_id), evidence=Evidence(method=method), **flags)
 
     def counts(self, link: CountedLink) -> tuple[int, int, int]:

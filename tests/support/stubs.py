@@ -14,6 +14,7 @@ from trackedlinks.v1 import (
     folder_service_pb2_grpc,
     link_service_pb2_grpc,
     mailing_service_pb2_grpc,
+    script_service_pb2_grpc,
 )
 
 
@@ -26,6 +27,7 @@ class Stubs:
         self.links: Any = link_service_pb2_grpc.LinkServiceStub(self.channel)
         self.folders: Any = folder_service_pb2_grpc.FolderServiceStub(self.channel)
         self.mailings: Any = mailing_service_pb2_grpc.MailingServiceStub(self.channel)
+        self.scripts: Any = script_service_pb2_grpc.ScriptServiceStub(self.channel)
         self.clicks: Any = click_service_pb2_grpc.ClickServiceStub(self.channel)
         self.actions: Any = action_service_pb2_grpc.ActionServiceStub(self.channel)
         self.crm: Any = crm_service_pb2_grpc.CrmServiceStub(self.channel)

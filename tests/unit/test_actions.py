@@ -20,7 +20,7 @@ NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 
 def occasion(time: datetime = NOON, our_contact_id: int = 0, name: str = "Ola Nordmann") -> Occasion:
-    return Occasion(CLICK_ID, time, Contact(7, name, our_contact_id), "Spring", "March news")
+    return Occasion(CLICK_ID, 3, time, Contact(7, name, our_contact_id), 5, "Spring", 9, "March news")
 
 
 def follow_up(occasion: Occasion, **fields: Any) -> FollowUp:
@@ -173,6 +173,6 @@ def test_follow_ups_and_service_requests_name_only_the_ids_they_have() -> None:
 
 def test_what_makes_something_new_happens_once_per_mailing_by_default_and_what_can_be_repeated_at_every_click() -> None:
     policies = {tag: LinkAction.model_construct(kind=kind.model_construct(tag=tag)).policy for tag, kind in KINDS.items()}
-    once = {"follow_up", "service_request"}
+    once = {"follow_up", "service_request", "webhook"}
     assert {tag for tag, policy in policies.items() if policy is RepeatPolicy.once_per_recipient_and_mailing} == once
     assert {tag for tag, policy in policies.items() if policy is RepeatPolicy.every_click} == KINDS.keys() - once

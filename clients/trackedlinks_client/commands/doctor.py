@@ -9,12 +9,16 @@ import grpc
 import typer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from trackedlinks.v1 import action_service_pb2
 from trackedlinks_client.connection import SERVICES, Connection
 from trackedlinks_client.output import table
+from trackedlinks_client.pages import every
 from trackedlinks_client.session import connection, session
 
-_OPTIONAL = "trackedlinks.v1.EmbeddedCrmService"
+_OPTIONAL = {"trackedlinks.v1.CrmService", "trackedlinks.v1.EmbeddedCrmService"}
 """Served only where the CRM is the embedded one."""
+
+_RECEIVERS = action_service_pb2.ListReceiversRequest()
 
 _SECONDS = 5.0
 
@@ -25,9 +29,15 @@ def doctor(
         str, typer.Option(envvar="TRACKEDLINKS_PUBLIC_URL", help="The front door: what tracked URLs start with.")
     ] = "http://127.0.0.1:8080",
 ) -> None:
-    """Check the health of each service and whether the front door can be reached; exit status 1 when something is wrong."""
+    """Check the health of each service, whether the front door can be reached, and what waits for other systems.
+
+    Exit status 1 when something is wrong: a dead run is.
+    """
     with connection(ctx) as service:
         checks = [(name.removeprefix("trackedlinks.v1."), session(ctx).address, *_service(service, name)) for name in _names()]
+        checks += [
+            ("receiver", known.address, *_receiver(known)) for known in every(service.actions.ListReceivers, _RECEIVERS, "receivers")
+        ]
     checks.append(("front door", front, *_front_door(front)))
     table(("WHAT", "WHERE", "STATE"), [(what, where, state) for what, where, state, _ in checks], "nothing to check")
     if not all(well for *_, well in checks):
@@ -46,9 +56,15 @@ def _service(service: Connection, name: str) -> tuple[str, bool]:
     except grpc.RpcError as error:
         if error.code() is not grpc.StatusCode.NOT_FOUND:
             raise
-        return "not served (the CRM is another one)" if name == _OPTIONAL else "not served", name == _OPTIONAL
+        return "not served (the CRM is another one)" if name in _OPTIONAL else "not served", name in _OPTIONAL
     well = status == health_pb2.HealthCheckResponse.SERVING
     return "serving" if well else health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower().replace("_", " "), well
+
+
+def _receiver(known: action_service_pb2.Receiver) -> tuple[str, bool]:
+    counts = (("waiting", known.waiting_count), ("retrying", known.retrying_count), ("dead", known.dead_count))
+    told = ", ".join(f"{count} {state}" for state, count in counts if count)
+    return f"{told}{f': {known.last_error}' if known.last_error else ''}", not known.dead_count
 
 
 def _front_door(front: str) -> tuple[str, bool]:

@@ -40,12 +40,16 @@ def create(
     category: Annotated[int, typer.Option(help="The service request's category.")] = 0,
     priority: Annotated[int, typer.Option(help="The service request's priority.")] = 0,
     owner: Annotated[str, typer.Option(metavar="ID|automatic", help="Who owns the service request.")] = "",
+    script: options.Script = 0,
+    webhook: options.Webhook = "",
+    webhook_secret: options.WebhookSecret = "",
     actions: options.Actions = None,
     as_json: Json = False,
 ) -> None:
     """Make a registered link.
 
-    Actions run in this order: fields, interests, selections, projects, follow-up, service request, then those of --actions.
+    Actions run in this order: fields, interests, selections, projects, follow-up, service request, script, webhook, then those of
+    --actions.
     """
     if [bool(url), bool(text), bool(form)].count(True) != 1:
         raise typer.BadParameter("give either --url, --text or --form")
@@ -60,6 +64,8 @@ def create(
         link.actions.add(project=link_pb2.ChangeProjects(add=add_project, remove=remove_project))
     link.actions.extend(options.follow_up(follow_up, follow_up_user, our_contact, follow_up_project))
     link.actions.extend(options.service_request(service_request, category, priority, owner))
+    link.actions.extend(options.script(script))
+    link.actions.extend(options.webhook(webhook, webhook_secret))
     link.actions.extend(options.from_file(actions))
     with connection(ctx) as service:
         show(service.links.CreateLink(link_service_pb2.CreateLinkRequest(link=link)), as_json)

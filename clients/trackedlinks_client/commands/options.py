@@ -23,6 +23,9 @@ Form = Annotated[str, typer.Option("--form", metavar="URL", help="Lead to this f
 Actions = Annotated[Path | None, typer.Option("--actions", metavar="FILE.json", help="Link actions: a list in proto JSON.")]
 FollowUp = Annotated[str, typer.Option("--follow-up", metavar="TYPE:DESCRIPTION", help="Make a task, an appointment or a phone-call.")]
 ServiceRequest = Annotated[str, typer.Option("--service-request", metavar="TITLE", help="Make a service request.")]
+Script = Annotated[int, typer.Option("--script", metavar="ID", help="Run this script, in its newest version.")]
+Webhook = Annotated[str, typer.Option("--webhook", metavar="URL", help="Send a signed event to another system.")]
+WebhookSecret = Annotated[str, typer.Option("--webhook-secret", metavar="SECRET", help="What the event is signed with: whsec_ and base64.")]
 
 
 def recipient(person: int, email: str) -> mailing_pb2.Recipient:
@@ -74,6 +77,18 @@ def service_request(title: str, category: int, priority: int, owner: str) -> lis
             raise typer.BadParameter(f"must be a user's id or automatic, not {owner!r}", param_hint="--owner")
         made.owner, made.owner_id = link_pb2.SERVICE_REQUEST_OWNER_USER, int(owner)
     return [link_pb2.LinkAction(service_request=made)]
+
+
+def script(script_id: int) -> list[link_pb2.LinkAction]:
+    """What `--script ID` means."""
+    return [link_pb2.LinkAction(script=link_pb2.RunScript(script_id=script_id))] if script_id else []
+
+
+def webhook(url: str, secret: str) -> list[link_pb2.LinkAction]:
+    """What `--webhook URL` and its secret mean. Raises typer.BadParameter for one without the other."""
+    if bool(url) != bool(secret):
+        raise typer.BadParameter("--webhook and --webhook-secret need each other")
+    return [link_pb2.LinkAction(webhook=link_pb2.SendWebhook(url=url, secret=secret))] if url else []
 
 
 def from_file(path: Path | None) -> list[link_pb2.LinkAction]:

@@ -1,0 +1,204 @@
+"""The server's rooms, put together: how they are wired, started, and stopped so that nothing is lost."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import random
+
+from uuid_utils import uuid7
+
+from redirect.token import Minter, Verifier
+from server.action_runs import CARD_SECONDS, ActionRuns
+from server.clickers import Clickers
+from server.clicks.group_commit import GroupCommit
+from server.clicks.preparing import Preparing
+from server.clicks.sandbox import Sandbox
+from server.clicks.way import ClickWay
+from server.crm.remote import parse_crm
+from server.crm_admin import EmbeddedCrm
+from server.folders import Folders
+from server.keyring import open_keys
+from server.links import Links
+from server.mailings import Mailings
+from server.model.crm import Person
+from server.outbox.crm_channel import CrmChannel
+from server.outbox.dispatcher import Dispatcher
+from server.outbox.schedule import Schedule
+from server.outbox.waiting import Waiting
+from server.outbox.webhook_channel import WebhookChannel
+from server.outbox.webhooks import WebhookSender
+from server.rendering import Rendering
+from server.rpc.action_servicer import ActionServicer
+from server.rpc.click_servicer import ClickServicer
+from server.rpc.crm_servicer import CrmServicer
+from server.rpc.embedded_crm_servicer import EmbeddedCrmServicer
+from server.rpc.folder_servicer import FolderServicer
+from server.rpc.link_servicer import LinkServicer
+from server.rpc.lists import PageTokens
+from server.rpc.mailing_servicer import MailingServicer
+from server.rpc.remote_crm import RemoteCrm
+from server.rpc.script_servicer import ScriptServicer
+from server.rpc.serving import Service, Serving
+from server.scripts import Scripts
+from server.settings import Settings
+from server.store.action_run_list import ActionRunStore
+from server.store.added_clickers import AddedClickerStore
+from server.store.clickers import ClickerStore
+from server.store.crm import CrmStore
+from server.store.crm_activities import ActivityStore
+from server.store.crm_entries import EntryStore
+from server.store.database import Database
+from server.store.folders import FolderStore
+from server.store.keys import KeyStore
+from server.store.links import LinkStore
+from server.store.mailings import MailingStore
+from server.store.messages import MessageStore
+from server.store.outbox import OutboxStore
+from server.store.placements import PlacementStore
+from server.store.recipients import RecipientStore
+from server.store.resets import ResetStore
+from server.store.scripts import ScriptStore
+from server.sweeping import Sweeping
+from server.tracking import Tracking
+from server.urls import Minting
+from trackedlinks.v1 import (
+    action_service_pb2_grpc,
+    click_service_pb2_grpc,
+    crm_service_pb2_grpc,
+    embedded_crm_service_pb2_grpc,
+    folder_service_pb2_grpc,
+    link_service_pb2_grpc,
+    mailing_service_pb2_grpc,
+    script_service_pb2_grpc,
+)
+
+
+def now() -> datetime:
+    """The time, UTC: the one clock of the server."""
+    return datetime.now(UTC)
+
+
+def new_click_id() -> bytes:
+    """An id for a click that happens now."""
+    return uuid7().bytes
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The server's rooms, put together."""
+
+    serving: Serving
+    sweeping: Sweeping
+    dispatcher: Dispatcher
+    clicks: ClickServicer
+    sandbox: Sandbox
+    remote: RemoteCrm | None
+
+    async def start(self) -> None:
+        """Begins to serve."""
+        await self.sandbox.start()
+        await self.serving.start()
+        self.sweeping.start()
+        self.dispatcher.start()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Takes no new calls, lets those under way finish for so long, and ends."""
+        self.clicks.drain()
+        await self.serving.stop(drain_seconds)
+        await self.dispatcher.stop(drain_seconds)
+        await self.sweeping.stop()
+        await self.sandbox.stop()
+        if self.remote is not None:
+            await self.remote.close()
+
+
+def wire(settings: Settings, database: Database) -> House:
+    """Every room of the server, put together. Raises SystemExit, saying what to do, when it cannot listen or has no keys."""
+    assert settings.key_file is not None
+    keys = open_keys(settings.key_file, KeyStore(database))
+    tokens = PageTokens(keys.derived("page tokens"))
+    address = parse_crm(settings.crm)
+    remote = RemoteCrm(address) if address else None
+    crm = CrmStore(database)
+    references = remote or crm
+    mailings, messages, links, scripts = MailingStore(database), MessageStore(database), LinkStore(database), ScriptStore(database)
+    minting = Minting(Minter(keys), PlacementStore(database), mailings, messages, settings.public_url)
+
+    sender = WebhookSender(settings.webhook_allow)
+    outbox = OutboxStore(database)
+    if database.is_sqlite:
+        outbox.release()  # nobody else has the database: what a server before this one had under way is tried again at once
+    dispatcher = _dispatcher(settings, outbox, sender, remote)
+    waiting = Waiting(dispatcher, remote, settings.outside_wait)
+    sandbox = Sandbox(settings.script_workers)
+    preparing = Preparing(sandbox, waiting.card)
+
+    commit = GroupCommit(database, settings.most_waiting_clicks, crm_is_remote=remote is not None)
+    way = ClickWay(Verifier(keys), commit, preparing, waiting, now)
+    recipients = RecipientStore(database)
+    clickers = Clickers(ClickerStore(database), recipients, AddedClickerStore(database), remote)
+    click_servicer = ClickServicer(way, clickers, tokens, keys.summary())
+    runs = ActionRuns(
+        ActionRunStore(database, remote is not None), outbox, recipients, preparing, remote, new_click_id, waiting.left_something
+    )
+    mailing_servicer = MailingServicer(
+        Mailings(mailings, references, now), Tracking(mailings, messages, now), Rendering(mailings, messages, minting), minting, tokens
+    )
+    services: list[Service] = [
+        (action_service_pb2_grpc.add_ActionServiceServicer_to_server, ActionServicer(runs, tokens), "trackedlinks.v1.ActionService"),
+        (click_service_pb2_grpc.add_ClickServiceServicer_to_server, click_servicer, "trackedlinks.v1.ClickService"),
+        (
+            folder_service_pb2_grpc.add_FolderServiceServicer_to_server,
+            FolderServicer(Folders(FolderStore(database), now), tokens),
+            "trackedlinks.v1.FolderService",
+        ),
+        (
+            link_service_pb2_grpc.add_LinkServiceServicer_to_server,
+            LinkServicer(Links(links, references, scripts, settings.webhook_allow, now), tokens),
+            "trackedlinks.v1.LinkService",
+        ),
+        (mailing_service_pb2_grpc.add_MailingServiceServicer_to_server, mailing_servicer, "trackedlinks.v1.MailingService"),
+        (
+            script_service_pb2_grpc.add_ScriptServiceServicer_to_server,
+            ScriptServicer(Scripts(scripts, links, mailings, _card(remote, crm), sandbox, now), tokens),
+            "trackedlinks.v1.ScriptService",
+        ),
+    ]
+    if remote is None:
+        services += _embedded_crm(database, crm, tokens)
+    try:
+        serving = Serving(settings.listen, services)
+    except RuntimeError as error:
+        raise SystemExit(
+            f"cannot listen on {settings.listen}: is another server running there? (TRACKEDLINKS_LISTEN sets another address)"
+        ) from error
+    return House(serving, Sweeping(ResetStore(database)), dispatcher, click_servicer, sandbox, remote)
+
+
+def _card(remote: RemoteCrm | None, embedded: CrmStore) -> Callable[[int], Awaitable[Person | None]]:
+    async def card(person_id: int) -> Person | None:
+        if remote is not None:
+            return (await remote.persons([person_id], CARD_SECONDS))[0].get(person_id)
+        found, _ = await asyncio.to_thread(embedded.persons, [person_id])
+        return found[0] if found else None
+
+    return card
+
+
+def _dispatcher(settings: Settings, outbox: OutboxStore, sender: WebhookSender, remote: RemoteCrm | None) -> Dispatcher:
+    schedule = Schedule(settings.retry_seconds)
+    webhooks = WebhookChannel(sender, schedule, now, random)
+    return Dispatcher(outbox, webhooks, CrmChannel(remote, schedule, now, random) if remote else None, now, schedule.patience)
+
+
+def _embedded_crm(database: Database, crm: CrmStore, tokens: PageTokens) -> list[Service]:
+    embedded = EmbeddedCrm(crm, EntryStore(database), ActivityStore(database))
+    return [
+        (crm_service_pb2_grpc.add_CrmServiceServicer_to_server, CrmServicer(embedded), "trackedlinks.v1.CrmService"),
+        (
+            embedded_crm_service_pb2_grpc.add_EmbeddedCrmServiceServicer_to_server,
+            EmbeddedCrmServicer(embedded, tokens),
+            "trackedlinks.v1.EmbeddedCrmService",
+        ),
+    ]

@@ -1,0 +1,67 @@
+"""What a recipient waits for at most: a remote CRM, for a moment, and not at all once it has kept several waiting in vain."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from server.model.crm import Person
+from server.model.errors import DomainError
+from server.outbox.breaker import Breaker
+from server.outbox.dispatcher import Dispatcher
+
+
+class Cards(Protocol):
+    """Has the cards of persons."""
+
+    async def persons(self, ids: Sequence[int], seconds: float) -> tuple[dict[int, Person], set[int]]:
+        """The cards of these persons, and which of them it does not know. Raises CRM_UNAVAILABLE."""
+
+
+class Waiting:
+    """Waits for a remote CRM, `seconds` at most; None for both where the CRM is the embedded one."""
+
+    def __init__(self, dispatcher: Dispatcher, crm: Cards | None, seconds: float) -> None:
+        self._dispatcher = dispatcher
+        self._crm = crm
+        self._seconds = seconds
+        self._breaker = Breaker()
+
+    @property
+    def patient(self) -> bool:
+        """Whether it makes sense to wait now."""
+        return self._crm is not None and not self._dispatcher.crm_is_away and self._may_try()
+
+    def left_something(self) -> None:
+        """Has what clicks have left for other systems delivered at once."""
+        self._dispatcher.wake()
+
+    async def settled(self, click_id: str) -> None:
+        """Returns once the remote CRM has all of this click, or after the time that a recipient waits at most."""
+        self._begin()
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._dispatcher.settled(UUID(click_id).bytes)
+            self._breaker.succeeded()
+        except TimeoutError:
+            self._breaker.failed(asyncio.get_running_loop().time())
+
+    async def card(self, person_id: int) -> Person | None:
+        """The person's card, or None when it is not to be had in that time, or there is none."""
+        if self._crm is None or not self.patient:
+            return None
+        self._begin()
+        try:
+            cards, _ = await self._crm.persons([person_id], self._seconds)
+        except DomainError:
+            self._breaker.failed(asyncio.get_running_loop().time())
+            return None
+        self._breaker.succeeded()
+        return cards.get(person_id)
+
+    def _may_try(self) -> bool:
+        return self._breaker.is_closed or self._breaker.may_probe(asyncio.get_running_loop().time())
+
+    def _begin(self) -> None:
+        if not self._breaker.is_closed:
+            self._breaker.probe()

@@ -1,0 +1,277 @@
+"""The outbox in the database: who may try what, what became of it, and what is left. Each method is one transaction.
+
+Whoever tries a row holds a lease on it, and a fence that rises with each lease: a result that comes with an older fence is too late, and
+changes nothing.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+from sqlalchemy import Connection, select
+
+from server.model.action import ActionKind, ActionState
+from server.model.click import Receiver, click_time
+from server.model.webhooks import destination_of
+from server.store.database import Database
+from server.store.links import link
+from server.store.outgoing import NEVER, REMOTE_CRM
+from server.store.pages import Key, Page
+from server.store.sql import Statements, click_id_of
+from server.store.types import to_microseconds
+
+_LEASE_LOCK = 7453
+"""A number of PostgreSQL's advisory locks: one server leases for a destination at a time, or two could take a click's rows out of order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A row of the outbox that may be tried until its lease ends; `kind` is the link's action as it is now, None when it is gone."""
+
+    click_id: bytes
+    position: int
+    fence: int
+    action_id: int
+    destination: str
+    payload: str
+    attempts: int
+    schedule_step: int
+    kind: ActionKind | None
+
+    @property
+    def key(self) -> tuple[bytes, int]:
+        """What names the row."""
+        return self.click_id, self.position
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of an attempt. `next_time` is for what is tried again; `gone` is the URL of a receiver that wants no more."""
+
+    leased: Leased
+    state: ActionState
+    reason: str = ""
+    next_time: datetime | None = None
+    gone: str = ""
+
+
+class OutboxStore:
+    """The outbox of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def destinations(self) -> list[str]:
+        """Every destination that a row is for: one look-up each, however many rows there are."""
+
+        def work(connection: Connection) -> list[str]:
+            statements, found = Statements(connection), [""]
+            select_next = "SELECT destination FROM outbox WHERE destination > ? ORDER BY destination LIMIT 1"
+            while rows := list(statements.rows(select_next, [found[-1]])):
+                found.append(rows[0].destination)
+            return found[1:]
+
+        return self._database.read(work)
+
+    def due(self, destination: str, now: datetime) -> bool:
+        """Whether something for this destination may be tried now: asked before a lease, which is a write."""
+
+        def work(connection: Connection) -> bool:
+            return any(Statements(connection).matching(_ANY_DUE, [destination], f" AND {_due(now)} LIMIT 1"))
+
+        return self._database.read(work)
+
+    def lease(self, destination: str, most: int, now: datetime, each: timedelta) -> list[Leased]:
+        """At most so many rows that are due, by time, those of one click in their order; `each` is how long one of a click may take."""
+
+        def work(connection: Connection) -> list[Leased]:
+            statements = Statements(connection)
+            if not statements.is_sqlite:
+                statements.each("SELECT pg_advisory_xact_lock(?, ?)", [(_LEASE_LOCK, crc32(destination.encode()) & 0x7FFFFFFF)])
+            rows = list(statements.matching(_SELECT_DUE, [destination], f" AND {_due(now)} {_ORDER} LIMIT {int(most)}"))
+            of_click = Counter(row.click_id for row in rows)
+            leases = [(to_microseconds(now + each * of_click[row.click_id]), row.click_id, row.position) for row in rows]
+            statements.each(_LEASE, leases)
+            kinds = _kinds_now(connection, {row.link_id for row in rows})
+            return [_leased(row, kinds.get((row.link_id, row.action_id))) for row in rows]
+
+        return self._database.write(work)
+
+    def release(self) -> None:
+        """Ends every lease: for a server that has the database to itself, and starts."""
+        self._database.write(lambda connection: Statements(connection).each(_RELEASE_LEASES, [(0,)]))
+
+    def settle(self, settlements: Sequence[Settlement], now: datetime) -> None:
+        """Writes what became of attempts; one whose lease was lost meanwhile changes nothing."""
+
+        def work(connection: Connection) -> None:
+            statements = Statements(connection)
+            held = _held(statements, settlements)
+            _settle(statements, held)
+            gone = {each.leased.action_id: each for each in held if each.gone}
+            statements.each(_GONE, [(action_id, each.gone, to_microseconds(now)) for action_id, each in gone.items()])
+            for each in gone.values():
+                _bury(statements, "destination = ? AND action_id = ?", (each.leased.destination, each.leased.action_id), each.reason, now)
+
+        self._database.write(work)
+
+    def bury(self, destination: str, before: datetime, now: datetime) -> None:
+        """Makes dead what clicks before this time have left for a destination that is away: nobody tries it any more."""
+
+        def work(connection: Connection) -> None:
+            statements = Statements(connection)
+            oldest = (to_microseconds(before) // 1000).to_bytes(6, "big") + bytes(10)
+            where, values = "destination = ? AND click_id < ?", (destination, statements.click_id(oldest))
+            _bury(statements, where, values, "The other system could not be reached for days", now)
+
+        self._database.write(work)
+
+    def retry(self, link_id: int, mailing_id: int, click_id: bytes | None, action_id: int) -> int:
+        """Has dead rows tried again from the start of the schedule; how many. 0 and None narrow nothing."""
+
+        def work(connection: Connection) -> int:
+            statements = Statements(connection)
+            narrowed = {"link_id": link_id, "mailing_id": mailing_id, "action_id": action_id}
+            where, values = "state = ?", list[Any]([int(ActionState.dead)])  # few, and asked by people: no index
+            for column, value in narrowed.items():
+                if value:
+                    where, values = f"{where} AND {column} = ?", [*values, value]
+            if click_id is not None:
+                where, values = f"{where} AND click_id = ?", [*values, statements.click_id(click_id)]
+            rows = list(statements.rows(f"SELECT click_id, position, action_id, link_id, destination FROM outbox WHERE {where}", values))
+            kinds = _kinds_now(connection, {row.link_id for row in rows})
+            targets = [(_destination_now(row, kinds), row) for row in rows]
+            statements.each(_REVIVE, [(destination, row.click_id, row.position) for destination, row in targets])
+            statements.each(_SET_STATE, [(int(ActionState.retrying), row.click_id, row.position) for row in rows])
+            statements.each("DELETE FROM gone_receiver WHERE action_id = ?", [(each,) for each in sorted({row.action_id for row in rows})])
+            return len(rows)
+
+        return self._database.write(work)
+
+    def receivers(self, after: Key | None, size: int) -> Page[Receiver]:
+        """The destinations for which something is left, by name, with how much."""
+
+        def work(connection: Connection) -> Page[Receiver]:
+            statements = Statements(connection)
+            states = [int(ActionState.waiting), int(ActionState.retrying), int(ActionState.dead)]
+            rows = list(statements.rows(_COUNTS, [*states, after[0] if after else "", size + 1]))
+            oldest = {row.destination: next(iter(statements.rows(_OLDEST, [row.destination]))).click_id for row in rows[:size]}
+            found = [
+                Receiver(row.destination, row.waiting, row.retrying, row.dead, click_time(click_id_of(oldest[row.destination])), row.error)
+                for row in rows[:size]
+            ]
+            return Page(found, (found[-1].address,) if len(rows) > size else None)
+
+        return self._database.read(work)
+
+
+def _due(now: datetime) -> str:
+    """What may be tried: not leased, its time has come, and what stands before it in its click has had its turn.
+
+    In a CRM that turn ends with success or for good, since what comes later may undo it; elsewhere with the first attempt.
+    """
+    at = to_microseconds(now)
+    mine = f"o.next_time <= {at} AND o.lease_time <= {at}"
+    turn = f"e.lease_time > {at} OR e.next_time < {NEVER} AND e.next_time > {at} AND (e.attempts = 0 OR e.destination = '{REMOTE_CRM}')"
+    before = "e.click_id = o.click_id AND e.position < o.position AND e.destination = o.destination"
+    return f"{mine} AND NOT EXISTS (SELECT 1 FROM outbox AS e WHERE {before} AND ({turn}))"
+
+
+def _kinds_now(connection: Connection, link_ids: Set[int]) -> dict[tuple[int, int], ActionKind]:
+    """The actions of these links as they are now, by link and action."""
+    rows = connection.execute(select(link.c.id, link.c.actions).where(link.c.id.in_(sorted(link_ids)))) if link_ids else ()
+    return {(row.id, action.id): action.kind for row in rows for action in row.actions}
+
+
+def _leased(row: Any, kind: ActionKind | None) -> Leased:
+    return Leased(
+        click_id_of(row.click_id),
+        row.position,
+        row.fence + 1,
+        row.action_id,
+        row.destination,
+        row.payload,
+        row.attempts,
+        row.schedule_step,
+        kind,
+    )
+
+
+def _destination_now(row: Any, kinds: Mapping[tuple[int, int], ActionKind]) -> str:
+    """Where the action sends now: the link may have been mended since."""
+    kind = kinds.get((row.link_id, row.action_id))
+    urls = [url for _, url in kind.receivers()] if kind else []
+    return destination_of(urls[0]) if urls else str(row.destination)
+
+
+def _held(statements: Statements, settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Those whose row still has the fence with which it was leased; nobody changes these rows until the transaction ends."""
+    of_key = {each.leased.key: each for each in settlements}
+    click_ids = [statements.click_id(click_id) for click_id in sorted({click_id for click_id, _ in of_key})]
+    select_held = "SELECT click_id, position, fence FROM outbox WHERE click_id IN"
+    fences = {
+        (click_id_of(row.click_id), row.position): row.fence for row in statements.matching(select_held, click_ids, statements.for_update)
+    }
+    return [each for key, each in of_key.items() if fences.get(key) == each.leased.fence]
+
+
+def _settle(statements: Statements, held: Sequence[Settlement]) -> None:
+    again = (ActionState.retrying, ActionState.dead)
+    kept = [each for each in held if each.state in again]
+    ended = [each for each in held if each.state not in again]
+    statements.each(_KEEP, [(*_kept(each), *_key(statements, each)) for each in kept])
+    statements.each(_END, [_key(statements, each) for each in ended])
+    undone = [each for each in ended if each.state is not ActionState.done]
+    statements.each(_RELEASE, [(each.leased.action_id, statements.click_id(each.leased.click_id)) for each in undone])
+    runs = [(int(each.state), each.leased.attempts + 1, each.reason or None, *_key(statements, each)) for each in held]
+    statements.each(_SET_RUN, runs)
+
+
+def _kept(each: Settlement) -> tuple[Any, ...]:
+    next_time = NEVER if each.next_time is None else to_microseconds(each.next_time)
+    return int(each.state), each.leased.attempts + 1, each.leased.schedule_step + 1, next_time, each.reason
+
+
+def _key(statements: Statements, each: Settlement) -> tuple[Any, int]:
+    return statements.click_id(each.leased.click_id), each.leased.position
+
+
+def _bury(statements: Statements, where: str, values: Sequence[Any], reason: str, now: datetime) -> None:
+    """Makes dead what is not leased."""
+    condition = f"{where} AND next_time < {NEVER} AND lease_time <= {to_microseconds(now)}"
+    rows = list(statements.rows(f"SELECT click_id, position FROM outbox WHERE {condition}{statements.for_update}", values))
+    dead = int(ActionState.dead)
+    statements.each(_BURY, [(dead, NEVER, reason, row.click_id, row.position) for row in rows])
+    statements.each(_BURY_RUN, [(dead, reason, row.click_id, row.position) for row in rows])
+
+
+_RELEASE_LEASES = "UPDATE outbox SET lease_time = 0 WHERE lease_time > ?"
+_ROW = "o.click_id, o.position, o.fence, o.action_id, o.link_id, o.destination, o.payload, o.attempts, o.schedule_step"
+_ANY_DUE = "SELECT 1 FROM outbox AS o WHERE o.destination IN"
+_SELECT_DUE = f"SELECT {_ROW} FROM outbox AS o WHERE o.destination IN"
+_ORDER = "ORDER BY o.next_time, o.click_id, o.position"
+_LEASE = "UPDATE outbox SET lease_time = ?, fence = fence + 1 WHERE click_id = ? AND position = ?"
+_KEEP = """
+UPDATE outbox SET state = ?, attempts = ?, schedule_step = ?, next_time = ?, lease_time = 0, last_error = ?
+WHERE click_id = ? AND position = ?
+"""
+_END = "DELETE FROM outbox WHERE click_id = ? AND position = ?"
+_RELEASE = "DELETE FROM ledger WHERE action_id = ? AND click_id = ?"
+_SET_RUN = "UPDATE action_run SET state = ?, attempts = ?, reason = ? WHERE click_id = ? AND position = ?"
+_SET_STATE = "UPDATE action_run SET state = ? WHERE click_id = ? AND position = ?"
+_BURY = "UPDATE outbox SET state = ?, next_time = ?, last_error = ? WHERE click_id = ? AND position = ?"
+_BURY_RUN = "UPDATE action_run SET state = ?, reason = ? WHERE click_id = ? AND position = ?"
+_REVIVE = "UPDATE outbox SET destination = ?, state = 5, schedule_step = 0, next_time = 0 WHERE click_id = ? AND position = ?"
+_GONE = """
+INSERT INTO gone_receiver (action_id, url, time) VALUES (?, ?, ?)
+ON CONFLICT (action_id) DO UPDATE SET url = excluded.url, time = excluded.time
+"""
+_COUNTS = """
+SELECT destination, max(last_error) AS error, count(CASE WHEN state = ? THEN 1 END) AS waiting,
+  count(CASE WHEN state = ? THEN 1 END) AS retrying, count(CASE WHEN state = ? THEN 1 END) AS dead
+FROM outbox WHERE destination > ? GROUP BY destination ORDER BY destination LIMIT ?
+"""
+_OLDEST = "SELECT click_id FROM outbox WHERE destination = ? ORDER BY click_id LIMIT 1"

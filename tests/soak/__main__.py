@@ -1,0 +1,62 @@
+"""`make soak`: kills the server as often as it is told, on both databases; exit status 1 when anything is missing or there twice."""
+
+import argparse
+import asyncio
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from server.store.database import Database
+from server.store.migrate import migrate
+from tests.soak.kills import Outcome, kill_again_and_again
+from tests.support.campaign import Campaign
+from tests.support.house import House
+from tests.support.postgres import Postgres
+from tests.support.receivers import Receiver, ok
+from tests.support.stubs import Stubs
+
+
+async def soak(database_url: str, directory: Path, kills: int, seed: int) -> Outcome:
+    """One run on one database."""
+    async with Receiver(ok) as receiver:
+        house = House(directory, database_url, webhook_allow=receiver.pair)
+        house.server.start("event='serving'")
+        stubs = Stubs(house.address)
+        try:
+            outcome, _ = await kill_again_and_again(Campaign(stubs), receiver, house.server, kills, seed)
+            return outcome
+        finally:
+            await stubs.channel.close()
+            house.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--kills", type=int, default=500, help="kills of the server, half of them on each database")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    arguments = parser.parse_args()
+    directory = Path(tempfile.mkdtemp(prefix="soak-"))
+    postgres = Postgres()
+    failed = False
+    try:
+        url = postgres.url(postgres.create())
+        database = Database(url)
+        migrate(database)
+        database.close()
+        half = arguments.kills // 2
+        for name, database_url, kills in (("sqlite", f"sqlite:///{directory}/soak.db", arguments.kills - half), ("postgresql", url, half)):
+            started = time.monotonic()
+            outcome = asyncio.run(soak(database_url, directory / name, kills, arguments.seed))
+            print(f"kills of the server on {name}, seed {arguments.seed}, {time.monotonic() - started:.0f} s: {outcome}", flush=True)
+            failed = failed or bool(outcome.problems)
+    finally:
+        postgres.stop()
+        shutil.rmtree(directory)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

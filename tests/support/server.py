@@ -1,0 +1,27 @@
+"""A real server in this process, and stubs for it."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from server.house import wire
+from server.main import open_database
+from server.settings import Settings
+from tests.support.stubs import Stubs
+
+
+@contextlib.asynccontextmanager
+async def serving(database_url: str, directory: Path, **settings: Any) -> AsyncIterator[Stubs]:
+    """Serves a migrated database on a free port, with these settings, until the block ends."""
+    chosen = Settings(listen="127.0.0.1:0", directory=directory, database_url=database_url, **settings)
+    opened = open_database(chosen)
+    house = wire(chosen, opened)
+    await house.start()
+    client = Stubs(f"127.0.0.1:{house.serving.port}")
+    try:
+        yield client
+    finally:
+        await client.channel.close()
+        await house.stop(1)
+        opened.close()
