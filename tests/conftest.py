@@ -38,8 +38,8 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: Postgres) -> str:
-    """A migrated PostgreSQL database to copy."""
+def postgres_database(postgres: Postgres) -> str:
+    """A migrated PostgreSQL database, for one test after the other."""
     name = postgres.create()
     database = Database(postgres.url(name))
     migrate(database)
@@ -56,9 +56,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield f"sqlite:///{path}"
         return
     cluster: Postgres = request.getfixturevalue("postgres")
-    name = cluster.create(request.getfixturevalue("postgres_template"))
+    name = request.getfixturevalue("postgres_database")
     yield cluster.url(name)
-    cluster.drop(name)
+    cluster.clean(name)
 
 
 @pytest.fixture

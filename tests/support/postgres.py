@@ -55,16 +55,21 @@ class Postgres:
         """The URL of one of its databases."""
         return f"postgresql://{self.user}@/{name}?host={self._folder}"
 
-    def create(self, template: str = "template0") -> str:
-        """Makes a database, a copy of another one, and returns its name."""
+    def create(self) -> str:
+        """Makes an empty database and returns its name."""
         self._databases += 1
         name = f"test_{self._databases}"
-        self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())  # 24 ms, WAL_LOG takes 147
+        self._admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY FILE_COPY".encode())  # WAL_LOG takes six times as long
         return name
 
-    def drop(self, name: str) -> None:
-        """Drops a database and cuts off who is still connected."""
-        self._admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+    def clean(self, name: str) -> None:
+        """Makes a migrated database what it was when it was new, without the checks that tests add, and cuts off who is still connected.
+
+        A new database for each test takes 0.4 s where files are slow, most of it for its 300 files; TRUNCATE makes new files as well.
+        """
+        self._admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            connection.execute(_CLEAN)
 
     def stop(self) -> None:
         """Ends the cluster and removes its folder."""
@@ -90,3 +95,18 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run([str(self._bin / program), *arguments], check=True, capture_output=True, user=self._uid)
+
+
+_CLEAN = """
+DO $$ DECLARE name text; filled boolean; added record; BEGIN
+  FOR added IN SELECT conrelid::regclass AS of_table, conname FROM pg_constraint
+    WHERE contype = 'c' AND connamespace = 'public'::regnamespace LOOP
+    EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', added.of_table, added.conname);
+  END LOOP;
+  FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+    EXECUTE format('SELECT EXISTS (SELECT FROM %I)', name) INTO filled;
+    IF filled THEN EXECUTE format('DELETE FROM %I', name); END IF;
+  END LOOP;
+  PERFORM setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL;
+END $$
+"""
