@@ -1,4 +1,4 @@
-"""Requests filled at random, at every unary RPC of FolderService and LinkService: none is answered as a defect."""
+"""Requests filled at random, at every unary RPC of five services: none is answered as a defect."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tests.support.messages import filled
 from tests.support.resources import create_folder, create_link
 from tests.support.stubs import Refused, Stubs
-from trackedlinks.v1 import folder_service_pb2, link_service_pb2
+from trackedlinks.v1 import action_service_pb2, crm_service_pb2, folder_service_pb2, link_service_pb2, script_service_pb2
 
-MODULES = (folder_service_pb2, link_service_pb2)
+MODULES = (folder_service_pb2, link_service_pb2, action_service_pb2, script_service_pb2, crm_service_pb2)
 
 METHODS = {
     f"/{service.full_name}/{method.name}": (
@@ -38,7 +38,7 @@ _users = st.sampled_from([None, None, None, "1", "2", str(2**63 - 1), "", "-1", 
 
 
 @given(calls=st.lists(st.tuples(_requests, _users), min_size=1, max_size=8))
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 async def test_a_random_request_is_served_or_refused_and_never_a_defect(
     stubs: Stubs, calls: list[tuple[tuple[str, Any], str | None]]
 ) -> None:

@@ -36,5 +36,5 @@ async def made(stubs: Stubs, *arguments: object, user: int = 0) -> int:
 
 
 def rows_of(output: str) -> list[list[str]]:
-    """The rows of a table, below its headings; cells are apart by two blanks."""
+    """The words of each row of a table, below its headings."""
     return [line.split() for line in output.splitlines()[1:]]

@@ -13,6 +13,10 @@ _ALLOWED_TEXTS = {
     "etag": ["", "", "1", "2"],
     "order_by": ["", "name desc", "update_time", "create_time desc"],
     "page_token": [""],
+    "secret": ["whsec_c2VjcmV0IG9mIHRoZSByZWNlaXZlciBvbmU=", ""],
+    "source": ["returnUrl = 'https://example.org/'", "1/0", "import os", "x ="],
+    "click_id": ["", *_UUIDS],
+    "email": ["ola@example.com"],
     "paths": ["name", "description", "redirect.url", "actions", "custom_text", "*"],
     "query": ["", "NAME", "%"],
 }
@@ -20,7 +24,24 @@ _NAMES = ["name", "Name", "NAME (2)", "ø", "straße"]
 _ALLOWED_NUMBERS = {"seconds": [1_700_000_000], "nanos": [0, 1000], "duration": [0, 30], "page_size": [0, 1, 2000]}
 _IDS = [0, 1, 1, 2, 2, 3]
 
-_NEEDED = {"id", "ids", "link", "links", "folder", "name", "redirect", "url", "html", "field", "title", "add", "type"}
+_NEEDED = {
+    "id",
+    "ids",
+    "link",
+    "links",
+    "folder",
+    "name",
+    "redirect",
+    "url",
+    "html",
+    "field",
+    "title",
+    "add",
+    "type",
+    "source",
+    "secret",
+    "script",
+}
 
 _EDGE_TEXTS = ["", " ", "x" * 300, "\0", "a\nb", "javascript:x", "{{recipient.name}}", "folder_id", "é"]
 _EDGE_NUMBERS = {
@@ -37,6 +58,9 @@ def filled(message: type[Message]) -> st.SearchStrategy[Any]:
 
 
 def _values(field: Any) -> st.SearchStrategy[Any]:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        key, value = field.message_type.fields
+        return st.dictionaries(_value(key), _value(value), max_size=3)
     return st.lists(_value(field), max_size=3) if field.is_repeated else _value(field)
 
 
