@@ -17,6 +17,7 @@ from uuid_utils import uuid7
 
 from redirect import token
 from server.clicks.group_commit import GroupCommit
+from server.house import now
 from server.model.click import Evidence, SeenClick
 from server.store.database import Database
 from server.store.migrate import migrate
@@ -68,7 +69,7 @@ def _recorded(grouped: bool) -> float:
         migrate(database)
         database.write(lambda connection: connection.exec_driver_sql(_ONE_LINK))
         database.write(lambda connection: connection.exec_driver_sql(_ONE_PLACEMENT))
-        commit, recorder = GroupCommit(database, 10_000), Recorder(database)
+        commit, recorder = GroupCommit(database, 10_000, now), Recorder(database, now)
         deadline = time.perf_counter() + SECONDS
         counts = [0] * CALLERS
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Protocol
 
@@ -41,6 +42,7 @@ class ActionRuns:
         crm: Cards | None,
         new_click_id: Callable[[], bytes],
         deliver: Callable[[], None],
+        clock: Callable[[], datetime],
     ) -> None:
         """`crm` = None: the CRM is the embedded one. `deliver` has what is due taken to where it belongs at once."""
         self._store = store
@@ -50,6 +52,7 @@ class ActionRuns:
         self._crm = crm
         self._new_click_id = new_click_id
         self._deliver = deliver
+        self._clock = clock
 
     def page(
         self, link_id: int, mailing_id: int, person_id: int, state: ActionState | None, after: Key | None, size: int
@@ -71,9 +74,9 @@ class ActionRuns:
         card = await self._card(recipient.person_id or 0)
         prepared = Prepared(card=card)
         trial = partial(self._store.test, self._new_click_id(), link_id, mailing_id, number, recipient.do_not_track)
-        found = await asyncio.to_thread(trial, prepared)
+        found = await asyncio.to_thread(trial, prepared, self._clock())
         if isinstance(found, Unprepared):
-            found = await asyncio.to_thread(trial, await self._preparing.prepare(prepared, found, final=True))
+            found = await asyncio.to_thread(trial, await self._preparing.prepare(prepared, found, final=True), self._clock())
         assert not isinstance(found, Unprepared), "what is final waits for nothing"
         if recipient.test:
             return [TestedAction(each.action, ActionState.skipped, "The recipient is a test", []) for each in found]
@@ -91,7 +94,7 @@ class ActionRuns:
     def retry(self, link_id: int, mailing_id: int, click_id: bytes | None, action_id: int) -> int:
         """Has dead runs tried again; how many. 0 and None narrow nothing."""
         self._store.refuse_unknown(link_id, mailing_id)
-        count = self._outbox.retry(link_id, mailing_id, click_id, action_id)
+        count = self._outbox.retry(link_id, mailing_id, click_id, action_id, self._clock())
         self._deliver()
         return count
 
@@ -105,5 +108,5 @@ class ActionRuns:
 
 
 def _of_unknown(tested: TestedAction) -> TestedAction:
-    needs_person = tested.action.kind.needs_person and tested.state is ActionState.waiting
+    needs_person = tested.action.kind.needs_person and tested.state in (ActionState.waiting, ActionState.failed)
     return TestedAction(tested.action, ActionState.skipped, UNKNOWN_PERSON, []) if needs_person else tested

@@ -71,7 +71,8 @@ class Clickers:
         if await to_thread(remote.missing, [(target.catalog, target.entry_id)]):
             problem = Violation(f"{words}_id", f"the CRM has no {words} {target.entry_id}")
             raise DomainError(Reason.reference_not_found, f"{problem.field}: {problem.description}", [problem])
-        key = request.id or str(uuid4())
+        await to_thread(self._added.remember, target, request)
+        key = f"add_{request.id or uuid4()}_{target.catalog.value}_{target.entry_id}"
         entry = CatalogEntry.model_construct(id=target.entry_id, catalog=target.catalog, name="")
         added = AddedClickers(entry, 0, 0, 0, [])
         last = 0
@@ -81,7 +82,7 @@ class Clickers:
             outside = [each for each in recipients if person_of(each) not in cards]
             new = [person_id for person_id, card in sorted(cards.items()) if not _is_member(card, target)]
             effects = {person_id: SetMembership(person_id, target.catalog, target.entry_id, member=True) for person_id in new}
-            results = await remote.apply([CrmAction(f"add_{key}_{each}", each, [effects[each]]) for each in new], SECONDS) if new else []
+            results = await remote.apply([CrmAction(f"{key}_{each}", each, [effects[each]]) for each in new], SECONDS) if new else []
             refused = [each for each, result in zip(new, results, strict=True) if result.outcome is not EffectsOutcome.applied]
             skipped = sorted([*outside, *(person_recipient(each) for each in refused)])
             added = AddedClickers(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import random
@@ -73,6 +74,9 @@ from trackedlinks.v1 import (
     script_service_pb2_grpc,
 )
 
+THREADS = 32
+"""Use cases that run at once; what waits for a remote CRM holds at most half of them."""
+
 
 def now() -> datetime:
     """The time, UTC: the one clock of the server."""
@@ -97,6 +101,8 @@ class House:
 
     async def start(self) -> None:
         """Begins to serve."""
+        # The default has six threads on two cores, which six calls that wait for a remote CRM would hold (tried).
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "use-case"))
         await self.sandbox.start()
         await self.serving.start()
         self.sweeping.start()
@@ -134,13 +140,13 @@ def wire(settings: Settings, database: Database) -> House:
     sandbox = Sandbox(settings.script_workers)
     preparing = Preparing(sandbox, waiting.card)
 
-    commit = GroupCommit(database, settings.most_waiting_clicks, crm_is_remote=remote is not None)
+    commit = GroupCommit(database, settings.most_waiting_clicks, now, crm_is_remote=remote is not None)
     way = ClickWay(Verifier(keys), commit, preparing, waiting, now)
     recipients = RecipientStore(database)
     clickers = Clickers(ClickerStore(database), recipients, AddedClickerStore(database), remote)
     click_servicer = ClickServicer(way, clickers, tokens, keys.summary())
     runs = ActionRuns(
-        ActionRunStore(database, remote is not None), outbox, recipients, preparing, remote, new_click_id, waiting.left_something
+        ActionRunStore(database, remote is not None), outbox, recipients, preparing, remote, new_click_id, waiting.left_something, now
     )
     mailing_servicer = MailingServicer(
         Mailings(mailings, references, now), Tracking(mailings, messages, now), Rendering(mailings, messages, minting), minting, tokens

@@ -1,6 +1,6 @@
 """What callers do with links: check, then store."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from datetime import datetime
 
 from server.crm.references import Reference, References, check_actions
@@ -31,7 +31,9 @@ class Links:
         """Makes registered links, all or none; `paths` are those of the drafts in the request."""
         now = self._clock()
         if not self._store.made_before(request):
-            self._check({path: draft.actions for path, draft in zip(paths, drafts, strict=True)})
+            wanted = {path: draft.actions for path, draft in zip(paths, drafts, strict=True)}
+            check_storable(wanted, now)
+            self._check(wanted, set())
         stamp = {"creator": user, "updater": user, "create_time": now, "update_time": now, "mailing_id": 0}
         return self._store.create([draft.model_copy(update=stamp) for draft in drafts], request)
 
@@ -49,7 +51,7 @@ class Links:
         current = self._store.get([link_id])[0]
         known = {(catalog, entry_id) for action in current.actions for _, catalog, entry_id in action.kind.references()}
         # Asked before the transaction, which must not wait for a CRM: an id that goes meanwhile makes its action fail, and say so.
-        self._check({"link": patch(current).actions}, known)
+        self._check({"link": patch(current).actions}, _receivers(current.actions), known)
         return self._store.change(link_id, etag, patch, user, self._clock())
 
     def move(self, ids: Sequence[int], folder_id: int, user: int) -> int:
@@ -68,8 +70,11 @@ class Links:
         """Shows a deleted link again."""
         return self._store.set_deleted(link_id, etag, False, user, self._clock())
 
-    def _check(self, actions: Mapping[str, Sequence[LinkAction]], known: Collection[Reference] = ()) -> None:
-        """Raises INVALID_FIELD and REFERENCE_NOT_FOUND for what actions name that cannot be, or is not there; paths are those of links."""
+    def _check(self, actions: Mapping[str, Sequence[LinkAction]], known_urls: Set[str], known: Collection[Reference] = ()) -> None:
+        """Raises INVALID_FIELD and REFERENCE_NOT_FOUND for what actions name that cannot be, or is not there; paths are those of links.
+
+        What is known stood in the link before, and is no reason to refuse a change of something else.
+        """
         by_path = {
             f"{path}.actions[{index}].{action.kind.tag}": action for path, some in actions.items() for index, action in enumerate(some)
         }
@@ -77,7 +82,7 @@ class Links:
             Violation(f"{path}.{field}", problem)
             for path, action in by_path.items()
             for field, url in action.kind.receivers()
-            if (problem := problem_of_address(url, self._allowed))
+            if url not in known_urls and (problem := problem_of_address(url, self._allowed))
         ]
         if refused:
             raise invalid(*refused)
@@ -87,6 +92,23 @@ class Links:
         if gone:
             raise DomainError(Reason.reference_not_found, f"{gone[0].field}: {gone[0].description}", gone)
         check_actions(self._references, actions, known)
+
+
+def check_storable(actions: Mapping[str, Sequence[LinkAction]], now: datetime) -> None:
+    """Raises INVALID_FIELD for new actions that cannot be stored as they are; paths are those of links."""
+    refused: list[Violation] = []
+    for path, some in actions.items():
+        for index, action in enumerate(some):
+            try:
+                action.kind.stored(None, now)
+            except ValueError as error:
+                refused.append(Violation(f"{path}.actions[{index}].{action.kind.tag}", str(error)))
+    if refused:
+        raise invalid(*refused)
+
+
+def _receivers(actions: Sequence[LinkAction]) -> set[str]:
+    return {url for action in actions for _, url in action.kind.receivers()}
 
 
 def _no_script(script_id: int, version: int) -> str:

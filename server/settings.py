@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from server.crm.remote import parse_crm
 from server.model.mailing import public_url_of
+from server.model.webhooks import problem_of_pair
 from server.outbox.schedule import SECONDS
 
 
@@ -43,7 +44,14 @@ def _numbers(setting: object) -> object:
 
 
 def _pairs(setting: object) -> object:
-    return tuple(part.strip() for part in setting.split(",") if part.strip()) if isinstance(setting, str) else setting
+    """The pairs of a list with commas. Raises ValueError for one that is not spelled as in a URL."""
+    if not isinstance(setting, str):
+        return setting
+    pairs = tuple(part.strip() for part in setting.split(",") if part.strip())
+    for pair in pairs:
+        if problem := problem_of_pair(pair):
+            raise ValueError(problem)
+    return pairs
 
 
 class Settings(BaseSettings):

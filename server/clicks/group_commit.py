@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
@@ -27,9 +28,9 @@ class _Waiting:
 class GroupCommit:
     """Takes batches of clicks from any thread and records them together."""
 
-    def __init__(self, database: Database, most_waiting: int, crm_is_remote: bool = False) -> None:
+    def __init__(self, database: Database, most_waiting: int, clock: Callable[[], datetime], crm_is_remote: bool = False) -> None:
         self._database = database
-        self._recorder = Recorder(database, crm_is_remote)
+        self._recorder = Recorder(database, clock, crm_is_remote)
         self._most_waiting = most_waiting
         self._waiting: deque[_Waiting] = deque()
         self._count = 0

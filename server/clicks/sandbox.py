@@ -3,6 +3,7 @@
 import asyncio
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,6 +21,9 @@ if sys.platform == "linux":
     import resource
 
 log = structlog.get_logger()
+
+OFTEN, MOST_NOTED = 3, 1_000
+"""How often in a row a script may run for too long before it waits behind all others, and how many such scripts are remembered."""
 
 MOST_RETURN_URL = 4_000
 MOST_LOG = 1_000
@@ -78,6 +82,7 @@ left[:{MOST_RETURN_URL + 1}] if type(left) is str else None
 """
 
 _NOT_RUN = "Scripts do not run now"
+_TOO_MANY = "Too many scripts are waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +106,18 @@ class Sandbox:
     `_GRACE_SECONDS` later, the kernel that counts the process's CPU time when this server is gone, and the end of its pipes.
     """
 
-    def __init__(self, workers: int = 2, most_waiting: int = 200, milliseconds: int = 250) -> None:
+    def __init__(self, workers: int = 2, most_waiting: int = 20_000, milliseconds: int = 250, waiting_seconds: float = 3.0) -> None:
+        """`waiting_seconds` is how long a script waits for a worker, before it fails for no fault of its own."""
         self._workers = workers
-        self._places = workers + most_waiting
+        self._most_waiting = most_waiting
+        self._waiting_seconds = waiting_seconds
+        self._free = asyncio.Semaphore(workers)
         self._milliseconds = milliseconds
         self._limits = _LIMITS | ResourceLimits(max_feed_duration_secs=milliseconds / 1000)
         self._cpu_seconds = math.floor(milliseconds / 1000 + _GRACE_SECONDS) + 1
-        self._under_way = 0
+        self._waiting = 0
+        self._late: Counter[str] = Counter()
+        self._running_late: set[str] = set()
         self._pool: Monty | None = None
         self._threads: ThreadPoolExecutor | None = None
 
@@ -134,8 +144,28 @@ class Sandbox:
             await asyncio.to_thread(pool.__exit__, None, None, None)
 
     async def run(self, source: str, variables: Mapping[str, object]) -> ScriptResult:
-        """Runs a script that reads these variables. Its time counts from its start; waiting for a worker does not."""
-        return await self._in_turn(partial(self._run, source, variables))
+        """Runs a script that reads these variables. Its time counts from its start; waiting for a worker does not.
+
+        One that took too long several times in a row runs one at a time, and is not waited for: the others have to get through.
+        """
+        if self._late[source] < OFTEN:
+            return self._noted(source, await self._in_turn(partial(self._run, source, variables)))
+        if source in self._running_late:
+            return ScriptResult(problem="The script has run for too long again and again", looked_at=False)
+        self._running_late.add(source)
+        try:
+            return self._noted(source, await self._in_turn(partial(self._run, source, variables)))
+        finally:
+            self._running_late.discard(source)
+
+    def _noted(self, source: str, result: ScriptResult) -> ScriptResult:
+        if result.problem == problem_of_time(self._milliseconds):
+            if len(self._late) >= MOST_NOTED:
+                self._late.clear()
+            self._late[source] += 1
+        elif result.looked_at:
+            self._late.pop(source, None)
+        return result
 
     async def problem_of(self, source: str) -> str:
         """Why a source does not parse, with its line; empty when it does. Nothing of it runs. Raises SCRIPTS_BUSY when it cannot tell."""
@@ -147,13 +177,27 @@ class Sandbox:
     async def _in_turn(self, work: Callable[[], ScriptResult]) -> ScriptResult:
         if self._threads is None:
             return ScriptResult(problem=_NOT_RUN, looked_at=False)
-        if self._under_way >= self._places:
-            return ScriptResult(problem="Too many scripts are waiting", looked_at=False)
-        self._under_way += 1
+        if self._free.locked() and self._waiting >= self._most_waiting:
+            return ScriptResult(problem=_TOO_MANY, looked_at=False)
+        self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            async with asyncio.timeout(self._waiting_seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            return ScriptResult(problem=_TOO_MANY, looked_at=False)
         finally:
-            self._under_way -= 1
+            self._waiting -= 1
+        return await self._run_now(work)
+
+    async def _run_now(self, work: Callable[[], ScriptResult]) -> ScriptResult:
+        """Runs it in a thread, and frees the worker when the thread is done, whether or not somebody waits for it still."""
+        if self._threads is None:  # stopped while this waited
+            self._free.release()
+            return ScriptResult(problem=_NOT_RUN, looked_at=False)
+        loop = asyncio.get_running_loop()
+        running = self._threads.submit(work)
+        running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._free.release))
+        return await asyncio.wrap_future(running)
 
     def _run(self, source: str, variables: Mapping[str, object]) -> ScriptResult:
         printed = _Log()

@@ -47,8 +47,8 @@ class Outside(Protocol):
     def left_something(self) -> None:
         """Has what clicks have left delivered at once."""
 
-    async def settled(self, click_id: str) -> None:
-        """Returns once the remote CRM has all of this click, or after the time that a recipient waits at most."""
+    async def settled(self, click_id: str, actions: int) -> None:
+        """Returns once the remote CRM has so many actions of this click, or after the time that a recipient waits at most."""
 
 
 class ClickWay:
@@ -78,7 +78,7 @@ class ClickWay:
         match result:
             case Unprepared():
                 return asyncio.create_task(self._prepared(seen, result))
-            case RecordedClick(in_remote_crm=True) if self._outside.patient:
+            case RecordedClick(in_remote_crm=count) if count and self._outside.patient:
                 return asyncio.create_task(self._waited_for(result))
             case RecordedClick():
                 return answered(result)
@@ -93,13 +93,13 @@ class ClickWay:
                 seen = replace(seen, prepared=await self._preparing.prepare(seen.prepared, result, final))
                 (result,) = await self._try_to_commit([seen])
         assert not isinstance(result, Unprepared), "what is final is recorded"
-        if isinstance(result, RecordedClick) and result.in_remote_crm:
+        if isinstance(result, RecordedClick) and result.in_remote_crm and self._outside.patient:
             return await self._waited_for(result)
         return result if isinstance(result, DomainError) else answered(result)
 
     async def _waited_for(self, recorded: RecordedClick) -> Answered | DomainError:
         """The answer, once a remote CRM has what the click made happen, or after the time that a recipient waits for it at most."""
-        await self._outside.settled(recorded.click.id)
+        await self._outside.settled(recorded.click.id, recorded.in_remote_crm)
         return answered(recorded)
 
     async def _try_to_commit(self, batch: Sequence[SeenClick]) -> list[Result]:

@@ -94,7 +94,7 @@ class SeenClick:
 class RecordedClick:
     """A click that is durable: as it is stored, whether it was so before, and what it is answered by.
 
-    `in_remote_crm` says that something of it has still to happen in a remote CRM.
+    `in_remote_crm` counts its actions that have still to happen in a remote CRM.
     """
 
     click: "Click"
@@ -104,7 +104,7 @@ class RecordedClick:
     link_name: str
     mailing_name: str
     recipient_name: str
-    in_remote_crm: bool = False
+    in_remote_crm: int = 0
 
     @property
     def leaves_something(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import can_ada
 from ssrfguard import BlockedURLError, Policy
 
-from server.model.urls import location_of
+from server.model.urls import location_of, problem_of
 
 SECRET_PREFIX = "whsec_"
 MIN_SECRET_BYTES = 24
@@ -65,6 +65,12 @@ def problem_of_address(url: str, allowed: Collection[str] = ()) -> str:
     if written is None or written[1].decode("ascii").lower() != address.host:
         return f"must spell the host {_shortened(address.host)} as that"
     return ""
+
+
+def problem_of_pair(pair: str) -> str:
+    """Why something is no host and port as URLs spell them, or ""."""
+    url = f"http://{pair}/"
+    return f"must be a host and a port like localhost:8080, not {pair[:60]!r}" if problem_of(url) or address_of(url).pair != pair else ""
 
 
 def problem_of_secret(secret: str) -> str:

@@ -7,19 +7,25 @@ come while a transaction is under way share the next one.
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 import structlog
 
+from server.model.action import ActionState
 from server.model.errors import DomainError
 from server.outbox.breaker import Breaker
 from server.store.outbox import Leased, OutboxStore, Settlement
 from server.store.outgoing import REMOTE_CRM
 
 log = structlog.get_logger()
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LOOK_SECONDS = 1.0
 """How often it looks for what has become due; for what a click has just left it looks at once."""
@@ -37,6 +43,12 @@ class Tried:
 
     settlement: Settlement
     receiver_well: bool | None
+
+
+def untried(row: Leased, next_time: datetime) -> Settlement:
+    """What becomes of a row that was leased and could not be tried: its turn comes again, and it counts as no attempt."""
+    state = ActionState.retrying if row.attempts else ActionState.waiting
+    return Settlement(row, state, row.last_error, next_time, tried=False)
 
 
 class Channel(Protocol):
@@ -71,6 +83,21 @@ class _Lane:
         return 1 if self.breaker.may_probe(now) and not self.under_way else 0
 
 
+@dataclass(slots=True)
+class _Awaited:
+    """A click whose recipient waits for the remote CRM, and how many of its actions are left."""
+
+    left: int
+    ended: "asyncio.Future[bool]"
+
+    def hear(self, settlement: Settlement) -> None:
+        """Counts an action; one that is to be tried again ends the wait."""
+        self.left -= 1
+        again = settlement.state in (ActionState.waiting, ActionState.retrying, ActionState.dead)
+        if not self.ended.done() and (again or self.left <= 0):
+            self.ended.set_result(not again)
+
+
 class Dispatcher:
     """Delivers while the server runs."""
 
@@ -94,7 +121,8 @@ class Dispatcher:
         self._stopping = asyncio.Event()
         self._settled: asyncio.Queue[Settlement | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
-        self._awaited: dict[bytes, asyncio.Event] = {}
+        self._threads = ThreadPoolExecutor(2, "outbox")
+        self._awaited: dict[bytes, _Awaited] = {}
 
     @property
     def crm_is_away(self) -> bool:
@@ -120,17 +148,18 @@ class Dispatcher:
                 task.cancel()
         await self._settled.put(None)
         await settle
+        self._threads.shutdown(wait=False)
 
     def wake(self) -> None:
         """Has it look at once."""
         self._wake.set()
 
-    async def settled(self, click_id: bytes) -> None:
-        """Returns once nothing that this click has left for a remote CRM is under way any more; looks at once."""
-        event = self._awaited.setdefault(click_id, asyncio.Event())
+    async def settled(self, click_id: bytes, actions: int) -> bool:
+        """Returns once the remote CRM has taken or refused so many actions of this click: whether it has. Looks at once."""
+        awaited = self._awaited.setdefault(click_id, _Awaited(actions, asyncio.get_running_loop().create_future()))
         self._wake.set()
         try:
-            await event.wait()
+            return await asyncio.shield(awaited.ended)
         finally:
             self._awaited.pop(click_id, None)
 
@@ -138,7 +167,7 @@ class Dispatcher:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                for destination in await asyncio.to_thread(self._store.destinations):
+                for destination in await self._in_thread(self._store.destinations):
                     await self._fill(destination)
             except DomainError as error:
                 log.warning("dispatch_postponed", reason=error.reason.value)
@@ -155,11 +184,11 @@ class Dispatcher:
         now, loop = self._clock(), asyncio.get_running_loop()
         if not lane.breaker.is_closed and loop.time() - lane.buried > BURY_SECONDS:
             lane.buried = loop.time()
-            await asyncio.to_thread(self._store.bury, destination, now - self._patience, now)
+            await self._in_thread(self._store.bury, destination, now - self._patience, now)
         room = lane.room(loop.time())
-        if room <= 0 or self._stopping.is_set() or not await asyncio.to_thread(self._store.due, destination, now):
+        if room <= 0 or self._stopping.is_set() or not await self._in_thread(self._store.due, destination, now):
             return
-        rows = await asyncio.to_thread(self._store.lease, destination, room, now, LEASE)
+        rows = await self._in_thread(self._store.lease, destination, room, now, LEASE)
         if rows and not lane.breaker.is_closed:
             lane.breaker.probe()
         lane.under_way += len(rows)
@@ -203,8 +232,8 @@ class Dispatcher:
                     some.append(following)
             await self._write(some)
             for settlement in some:
-                if (event := self._awaited.get(settlement.leased.click_id)) is not None:
-                    event.set()
+                if settlement.leased.destination == REMOTE_CRM and (awaited := self._awaited.get(settlement.leased.click_id)):
+                    awaited.hear(settlement)
             self._wake_when_due(some)
 
     def _wake_when_due(self, settlements: Sequence[Settlement]) -> None:
@@ -218,7 +247,7 @@ class Dispatcher:
     async def _write(self, settlements: Sequence[Settlement]) -> None:
         for pause in (0.1, 0.5, 1.0, 5.0):
             try:
-                await asyncio.to_thread(self._store.settle, settlements, self._clock())
+                await self._in_thread(self._store.settle, settlements, self._clock())
                 return
             except DomainError as error:
                 log.warning("settlement_postponed", reason=error.reason.value, runs=len(settlements))
@@ -226,6 +255,10 @@ class Dispatcher:
             except Exception as error:
                 log.error("settlement_failed", exc_info=error, runs=len(settlements))
                 return
+
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs what blocks in threads of its own: those of use cases may all wait for the very CRM that this is to reach."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
 
     def _lane(self, destination: str) -> _Lane | None:
         channel = self._channels[destination == REMOTE_CRM]

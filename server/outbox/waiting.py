@@ -1,7 +1,8 @@
 """What a recipient waits for at most: a remote CRM, for a moment, and not at all once it has kept several waiting in vain."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -36,32 +37,36 @@ class Waiting:
         """Has what clicks have left for other systems delivered at once."""
         self._dispatcher.wake()
 
-    async def settled(self, click_id: str) -> None:
-        """Returns once the remote CRM has all of this click, or after the time that a recipient waits at most."""
-        self._begin()
-        try:
+    async def settled(self, click_id: str, actions: int) -> None:
+        """Returns once the remote CRM has so many actions of this click, or after the time that a recipient waits at most."""
+        with contextlib.suppress(TimeoutError), self._one_wait():
             async with asyncio.timeout(self._seconds):
-                await self._dispatcher.settled(UUID(click_id).bytes)
-            self._breaker.succeeded()
-        except TimeoutError:
-            self._breaker.failed(asyncio.get_running_loop().time())
+                if not await self._dispatcher.settled(UUID(click_id).bytes, actions):
+                    raise TimeoutError  # it was tried in vain: for the recipient the same as no answer
 
     async def card(self, person_id: int) -> Person | None:
         """The person's card, or None when it is not to be had in that time, or there is none."""
         if self._crm is None or not self.patient:
             return None
-        self._begin()
-        try:
+        with contextlib.suppress(DomainError), self._one_wait():
             cards, _ = await self._crm.persons([person_id], self._seconds)
-        except DomainError:
-            self._breaker.failed(asyncio.get_running_loop().time())
-            return None
-        self._breaker.succeeded()
-        return cards.get(person_id)
+            return cards.get(person_id)
+        return None
 
     def _may_try(self) -> bool:
         return self._breaker.is_closed or self._breaker.may_probe(asyncio.get_running_loop().time())
 
-    def _begin(self) -> None:
+    @contextlib.contextmanager
+    def _one_wait(self) -> Iterator[None]:
+        """Tells the breaker how a wait has ended; one that was given up, because the recipient has gone, tells nothing."""
         if not self._breaker.is_closed:
             self._breaker.probe()
+        try:
+            yield
+        except (TimeoutError, DomainError):
+            self._breaker.failed(asyncio.get_running_loop().time())
+            raise
+        except BaseException:
+            self._breaker.unknown()
+            raise
+        self._breaker.succeeded()

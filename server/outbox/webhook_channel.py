@@ -35,7 +35,7 @@ class WebhookChannel:
     async def _send(self, row: Leased) -> Tried:
         event = _event_now(row, self._clock())
         attempt = await self._sender.send(Event(event.id, event.url, event.secrets, event.body.encode()), self._clock())
-        return Tried(self._settlement(row, event, attempt), not attempt.receiver_down)
+        return Tried(self._settlement(row, event, attempt), _speaks_for_receiver(attempt))
 
     def _settlement(self, row: Leased, event: SendEvent, attempt: Attempt) -> Settlement:
         if attempt.delivered:
@@ -46,6 +46,13 @@ class WebhookChannel:
             return Settlement(row, ActionState.dead, attempt.problem)
         next_time = self._schedule.next_time(row.schedule_step, self._clock(), self._chance(), attempt.retry_after or 0)
         return Settlement(row, ActionState.retrying if next_time else ActionState.dead, attempt.problem, next_time)
+
+
+def _speaks_for_receiver(attempt: Attempt) -> bool | None:
+    """Whether the attempt says that the receiver is well or down; None for what never reached it."""
+    if attempt.receiver_down:
+        return False
+    return None if attempt.permanent and not attempt.gone else True
 
 
 def _event_now(row: Leased, now: datetime) -> SendEvent:

@@ -17,7 +17,7 @@ from ssrfguard import BlockedAddressError, BlockedURLError, Resolver
 from standardwebhooks.webhooks import Webhook
 
 from server.model.urls import location_of, problem_of
-from server.model.webhooks import Address, address_of, problem_of_address, problem_of_secret
+from server.model.webhooks import Address, address_of, problem_of_address, problem_of_pair, problem_of_secret
 from server.outbox.connection import MAX_ANSWER, AnswerTooLong, connection_to, name_lookup
 
 MAX_PROBLEM = 300
@@ -69,8 +69,8 @@ class WebhookSender:
         certifi's list. Raises ValueError when a pair is not spelled as `pair` of an Address has it.
         """
         for pair in allowed:
-            if problem_of(f"http://{pair}/") or address_of(f"http://{pair}/").pair != pair:
-                raise ValueError(f"must be a host and a port like localhost:8080, not {pair!r}")
+            if problem := problem_of_pair(pair):
+                raise ValueError(problem)
         self._allowed = frozenset(allowed)
         self._seconds = seconds
         self._part = seconds / 3

@@ -35,7 +35,7 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
 
     async def RecordClick(self, request: click_service_pb2.RecordClickRequest, context: Any) -> click_service_pb2.RecordClickResponse:
         (result,) = await self._way.record([_draft(request)])
-        answer = await result if isinstance(result, asyncio.Task) else result
+        answer = await asyncio.shield(result) if isinstance(result, asyncio.Task) else result  # a caller that goes does not undo it
         if isinstance(answer, DomainError):
             raise answer
         recipients = await run(self._clickers.recipients, [answer.click.recipient])

@@ -2,15 +2,21 @@
 
 import asyncio
 import contextlib
+from asyncio import Task
 from collections.abc import AsyncIterator, Callable, Sequence
+
+import structlog
 
 from server.clicks.answer import Answered
 from server.clicks.way import ClickDraft, ClickWay
-from server.model.errors import DomainError
+from server.model.errors import DomainError, Reason
 from server.rpc import checks, wire
 from server.rpc.errors import RETRYABLE
 from server.rpc.recipients import in_pieces
+from server.store.database import without_data
 from trackedlinks.v1 import click_service_pb2, error_pb2
+
+log = structlog.get_logger()
 
 MOST_CLICKS = 1000
 MOST_UNCOMMITTED = 8
@@ -62,17 +68,21 @@ class ClickStream:
 
     async def _record(self, request: click_service_pb2.RecordClicksRequest) -> None:
         """Answers first what is at hand, which frees the sender's window; then, each when it comes, the clicks that wait for something."""
+        ids = [click.click_id for click in request.clicks]
         try:
             results = await self._way.record([self._draft(click) for click in request.clicks])
-            clicks = list(zip((click.click_id for click in request.clicks), results, strict=True))
+            clicks = list(zip(ids, results, strict=True))
             at_hand = [(click_id, result) for click_id, result in clicks if not isinstance(result, asyncio.Task)]
             later = {result: click_id for click_id, result in clicks if isinstance(result, asyncio.Task)}
             await self._answer(at_hand, list(later.values()))
+        except Exception as error:  # a defect must not leave clicks unanswered, which would hold up their sender's window
+            await self._answer([(click_id, _defect(error)) for click_id in ids], [])
+            return
         finally:
             self._slots.release()
         while later:
             done, _ = await asyncio.wait(later, return_when=asyncio.FIRST_COMPLETED)
-            await self._answer([(later.pop(task), task.result()) for task in done], [])
+            await self._answer([(later.pop(task), _result(task)) for task in done], [])
 
     async def _answer(self, results: Sequence[tuple[str, Answered | DomainError]], deferred: Sequence[str]) -> None:
         durable = [click_id for click_id, result in results if isinstance(result, Answered)]
@@ -81,6 +91,16 @@ class ClickStream:
         pieces[0].deferred.extend(deferred)
         for piece in pieces:
             await self._responses.put(piece)
+
+
+def _result(task: Task[Answered | DomainError]) -> Answered | DomainError:
+    error = task.exception()
+    return task.result() if error is None else _defect(error)
+
+
+def _defect(error: BaseException) -> DomainError:
+    log.error("defect", method="RecordClicks", exc_info=without_data(error))
+    return DomainError(Reason.defect, "the server has a defect; its log says more")
 
 
 def _answer(click_id: str, result: Answered | DomainError) -> click_service_pb2.ClickAnswer:

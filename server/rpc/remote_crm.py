@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from typing import TypeVar
 
@@ -25,6 +26,9 @@ MOST_REFERENCES = 1000
 MOST_PERSONS = 200
 """Persons in one call: their cards are of some KB each, and an answer has 3.5 MB."""
 
+MOST_WAITING = 16
+"""Threads that may wait for the CRM at once."""
+
 MOST_REASON = 300
 
 _OPTIONS = [
@@ -41,6 +45,7 @@ BAD_ANSWER = "BAD_ANSWER"
 _PROBLEMS = {
     grpc.StatusCode.UNAVAILABLE: "cannot be reached",
     grpc.StatusCode.DEADLINE_EXCEEDED: "did not answer in time",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "has too much to do",
     grpc.StatusCode.UNIMPLEMENTED: "does not have this call, or something else answers at its address",
     grpc.StatusCode.UNAUTHENTICATED: "does not let this server in",
     grpc.StatusCode.PERMISSION_DENIED: "does not let this server in",
@@ -57,6 +62,7 @@ class RemoteCrm:
         """`waiting_seconds` bounds `missing`. Needs a running event loop; the connection is made by the first call."""
         self._loop = asyncio.get_running_loop()
         self._waiting_seconds = waiting_seconds
+        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self._stub: crm_service_pb2_grpc.CrmServiceAsyncStub = crm_service_pb2_grpc.CrmServiceStub(self._channel)
 
@@ -101,7 +107,15 @@ class RemoteCrm:
         return missing
 
     def missing(self, references: Collection[Reference]) -> set[Reference]:
-        """The same for a worker thread, which waits for the event loop."""
+        """The same for a worker thread, which waits for the event loop. Threads that wait already are an answer too: it is away."""
+        if not self._waiting.acquire(blocking=False):
+            raise _failed("CheckReferences", grpc.StatusCode.RESOURCE_EXHAUSTED)
+        try:
+            return self._missing(references)
+        finally:
+            self._waiting.release()
+
+    def _missing(self, references: Collection[Reference]) -> set[Reference]:
         asking = asyncio.run_coroutine_threadsafe(self.missing_among(references, self._waiting_seconds), self._loop)
         try:
             return asking.result(self._waiting_seconds + 1)

@@ -1,5 +1,6 @@
 """Action runs in the database, read for people, and tried without being kept."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, select
@@ -78,7 +79,7 @@ class ActionRunStore:
         return _run(row)
 
     def test(
-        self, click_id: bytes, link_id: int, mailing_id: int, recipient: int, do_not_track: bool, prepared: Prepared
+        self, click_id: bytes, link_id: int, mailing_id: int, recipient: int, do_not_track: bool, prepared: Prepared, now: datetime
     ) -> list[TestedAction] | Unprepared:
         """What a click of this id would make happen now: it is made to happen in a transaction that is rolled back.
 
@@ -97,7 +98,7 @@ class ActionRunStore:
                 raise _NotKept(waiting[click_id])
             persons = remote_persons([seen]) if self._crm_is_remote else embedded_persons(statements, [person_of(recipient)])
             contacts = Contacts(persons, addresses_for(statements, [trial]))
-            runs = ActionRuns(statements, [trial], contacts, crm_is_remote=self._crm_is_remote, effects_allowed=True)
+            runs = ActionRuns(statements, [trial], contacts, now, crm_is_remote=self._crm_is_remote, effects_allowed=True)
             runs.run()
             raise _NotKept(runs.tested())
 

@@ -1,7 +1,9 @@
 """Runs the actions of a batch of clicks inside its transaction: what each action is to do, whether it may, and what became of it."""
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from datetime import datetime
 
 from server.model.action import ActionKind, ActionOutcome, ActionState, LinkAction, Occasion, RepeatPolicy, TestedAction
 from server.model.click import click_time
@@ -9,6 +11,7 @@ from server.model.crm import Catalog
 from server.model.crm_actions import NOT_TAKEN
 from server.model.effects import CrmEffect, SendEvent, in_words
 from server.model.ids import NOBODY, person_of
+from server.model.script import ScriptDecision
 from server.store.click_rows import NewClick
 from server.store.contacts import Contacts
 from server.store.crm_effects import apply
@@ -55,11 +58,19 @@ class ActionRuns:
     """The runs of one batch."""
 
     def __init__(
-        self, statements: Statements, clicks: Sequence[NewClick], contacts: Contacts, *, crm_is_remote: bool, effects_allowed: bool
+        self,
+        statements: Statements,
+        clicks: Sequence[NewClick],
+        contacts: Contacts,
+        now: datetime,
+        *,
+        crm_is_remote: bool,
+        effects_allowed: bool,
     ) -> None:
         """`effects_allowed` = False has every action fail: the database has refused what one of them wanted."""
         self._statements = statements
         self._contacts = contacts
+        self._now = now
         self._crm_is_remote = crm_is_remote
         self._effects_allowed = effects_allowed
         self._runs = [run for click in clicks for run in _runs_of(click)]
@@ -77,24 +88,28 @@ class ActionRuns:
         self._claim()
         here, elsewhere = self._effects()
         apply(self._statements, here)
-        insert_outgoing(self._statements, elsewhere)
+        insert_outgoing(self._statements, elsewhere, self._now)
         self._statements.each(_INSERT_RUN, [self._row(run) for run in self._runs])
         outcomes: dict[bytes, list[ActionOutcome]] = {}
         for run in self._runs:
             outcomes.setdefault(run.click.seen.id, []).append(run.ended())
         return outcomes
 
-    def for_remote_crm(self) -> set[bytes]:
-        """The clicks of which something has still to happen in a remote CRM; after `run`."""
+    def for_remote_crm(self) -> Mapping[bytes, int]:
+        """The clicks of which something has still to happen in a remote CRM, and how many actions; after `run`."""
         if not self._crm_is_remote:
-            return set()
-        return {run.click.seen.id for run in self._runs if run.kind.needs_person and run.ended().state is ActionState.waiting}
+            return {}
+        left = (run for run in self._runs if run.kind.needs_person and run.ended().state is ActionState.waiting)
+        return Counter(run.click.seen.id for run in left)
 
     def tested(self) -> list[TestedAction]:
         """What became of each action, with its effects in words; after `run`, in a transaction that is not committed."""
         return [self._tested(run) for run in self._runs]
 
     def _tested(self, run: _Run) -> TestedAction:
+        contact = self._contacts.of(run.click.seen.recipient)
+        if self._crm_is_remote and run.ended().state is ActionState.waiting and (reason := run.kind.refusal(contact)):
+            run.end(ActionState.failed, reason)
         outcome = run.ended()
         runs = outcome.state in (ActionState.done, ActionState.waiting)
         effects = [in_words(effect) for effect in run.kind.effects(self._occasion(run))] if runs else []
@@ -131,9 +146,11 @@ class ActionRuns:
 
     def _hear_scripts(self) -> None:
         for run in self._open():
-            if run.kind.script():
+            if asked := run.kind.script():
                 prepared = run.click.seen.prepared
                 decision = prepared.decisions.get(run.action.id) if prepared else None
+                if decision is not None and not _still_asked(decision, *asked):
+                    decision = None
                 problem = decision.problem if decision else LINK_CHANGED
                 run.log = decision.log if decision else ""
                 if problem:
@@ -226,6 +243,11 @@ def missing_in_words(kind: ActionKind, existing: Set[tuple[str, int]]) -> str:
     """What the action names and the CRM does not have, in words a marketer understands; empty when it has all."""
     gone = [f"{_WORDS[catalog]} {entry_id}" for _, catalog, entry_id in kind.references() if (catalog.value, entry_id) not in existing]
     return f"No longer in the CRM: {', '.join(gone[:10])}" if gone else ""
+
+
+def _still_asked(decision: ScriptDecision, script_id: int, version: int) -> bool:
+    """Whether the link still names the script that has decided; which version is the newest was settled when it ran."""
+    return decision.script_id == script_id and version in (0, decision.version)
 
 
 def _outgoing(run: _Run, destination: str, payload: str) -> Outgoing:

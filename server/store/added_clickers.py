@@ -52,6 +52,10 @@ class AddedClickerStore:
 
         return self._database.write(work)
 
+    def remember(self, target: ClickerTarget, request: RequestId) -> None:
+        """Remembers what the request is for. Raises REQUEST_ID_REUSED when it came before and was for something else."""
+        self._database.write(lambda connection: once(connection, request, lambda: [target.entry_id]))
+
     def recipients(self, link_id: int, mailing_id: int, after: int, most: int) -> list[int]:
         """Who clicked, as recipient numbers, in their order. Raises LINK_NOT_FOUND and MAILING_NOT_FOUND."""
 

@@ -5,8 +5,8 @@ changes nothing.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from zlib import crc32
@@ -23,6 +23,9 @@ from server.store.pages import Key, Page
 from server.store.sql import Statements, click_id_of
 from server.store.types import to_microseconds
 
+SLICE = 500
+"""Rows that are made dead, or tried again, in one transaction."""
+
 _LEASE_LOCK = 7453
 """A number of PostgreSQL's advisory locks: one server leases for a destination at a time, or two could take a click's rows out of order."""
 
@@ -35,10 +38,13 @@ class Leased:
     position: int
     fence: int
     action_id: int
+    recipient: int
+    scope: int | None
     destination: str
-    payload: str
+    payload: str = field(repr=False)
     attempts: int
     schedule_step: int
+    last_error: str
     kind: ActionKind | None
 
     @property
@@ -49,13 +55,17 @@ class Leased:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of an attempt. `next_time` is for what is tried again; `gone` is the URL of a receiver that wants no more."""
+    """What became of an attempt. `next_time` is for what is tried again; `gone` is the URL of a receiver that wants no more.
+
+    `tried` = False is for what was leased and not tried after all: it counts as no attempt.
+    """
 
     leased: Leased
     state: ActionState
     reason: str = ""
     next_time: datetime | None = None
     gone: str = ""
+    tried: bool = True
 
 
 class OutboxStore:
@@ -80,7 +90,7 @@ class OutboxStore:
         """Whether something for this destination may be tried now: asked before a lease, which is a write."""
 
         def work(connection: Connection) -> bool:
-            return any(Statements(connection).matching(_ANY_DUE, [destination], f" AND {_due(now)} LIMIT 1"))
+            return any(Statements(connection).matching(_ANY_DUE, [destination], f" AND {_due(destination, now)} LIMIT 1"))
 
         return self._database.read(work)
 
@@ -91,7 +101,10 @@ class OutboxStore:
             statements = Statements(connection)
             if not statements.is_sqlite:
                 statements.each("SELECT pg_advisory_xact_lock(?, ?)", [(_LEASE_LOCK, crc32(destination.encode()) & 0x7FFFFFFF)])
-            rows = list(statements.matching(_SELECT_DUE, [destination], f" AND {_due(now)} {_ORDER} LIMIT {int(most)}"))
+            order = "o.click_id, o.position" if destination == REMOTE_CRM else "o.next_time, o.click_id, o.position"
+            rows = list(
+                statements.matching(_SELECT_DUE, [destination], f" AND {_due(destination, now)} ORDER BY {order} LIMIT {int(most)}")
+            )
             of_click = Counter(row.click_id for row in rows)
             leases = [(to_microseconds(now + each * of_click[row.click_id]), row.click_id, row.position) for row in rows]
             statements.each(_LEASE, leases)
@@ -107,49 +120,66 @@ class OutboxStore:
     def settle(self, settlements: Sequence[Settlement], now: datetime) -> None:
         """Writes what became of attempts; one whose lease was lost meanwhile changes nothing."""
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> list[Settlement]:
             statements = Statements(connection)
             held = _held(statements, settlements)
             _settle(statements, held)
             gone = {each.leased.action_id: each for each in held if each.gone}
             statements.each(_GONE, [(action_id, each.gone, to_microseconds(now)) for action_id, each in gone.items()])
-            for each in gone.values():
-                _bury(statements, "destination = ? AND action_id = ?", (each.leased.destination, each.leased.action_id), each.reason, now)
+            return list(gone.values())
 
-        self._database.write(work)
+        for each in self._database.write(work):
+            self._bury("destination = ? AND action_id = ?", (each.leased.destination, each.leased.action_id), each.reason, now)
 
     def bury(self, destination: str, before: datetime, now: datetime) -> None:
-        """Makes dead what clicks before this time have left for a destination that is away: nobody tries it any more."""
+        """Makes dead what has waited since before this time for a destination that is away: nobody tries it any more."""
+        where, values = "destination = ? AND since < ?", (destination, to_microseconds(before))
+        self._bury(where, values, "The other system could not be reached for days", now)
 
-        def work(connection: Connection) -> None:
-            statements = Statements(connection)
-            oldest = (to_microseconds(before) // 1000).to_bytes(6, "big") + bytes(10)
-            where, values = "destination = ? AND click_id < ?", (destination, statements.click_id(oldest))
-            _bury(statements, where, values, "The other system could not be reached for days", now)
-
-        self._database.write(work)
-
-    def retry(self, link_id: int, mailing_id: int, click_id: bytes | None, action_id: int) -> int:
-        """Has dead rows tried again from the start of the schedule; how many. 0 and None narrow nothing."""
+    def retry(self, link_id: int, mailing_id: int, click_id: bytes | None, action_id: int, now: datetime) -> int:
+        """Has dead rows tried again from the start of the schedule, slice by slice; how many. 0 and None narrow nothing."""
+        narrowed = {"link_id": link_id, "mailing_id": mailing_id, "action_id": action_id}
+        chosen = {column: value for column, value in narrowed.items() if value}
 
         def work(connection: Connection) -> int:
             statements = Statements(connection)
-            narrowed = {"link_id": link_id, "mailing_id": mailing_id, "action_id": action_id}
-            where, values = "state = ?", list[Any]([int(ActionState.dead)])  # few, and asked by people: no index
-            for column, value in narrowed.items():
-                if value:
-                    where, values = f"{where} AND {column} = ?", [*values, value]
+            values: list[Any] = [int(ActionState.dead), *chosen.values()]
+            where = " AND ".join(["state = ?", *(f"{column} = ?" for column in chosen)])
             if click_id is not None:
                 where, values = f"{where} AND click_id = ?", [*values, statements.click_id(click_id)]
-            rows = list(statements.rows(f"SELECT click_id, position, action_id, link_id, destination FROM outbox WHERE {where}", values))
+            rows = list(statements.rows(f"{_SELECT_DEAD} WHERE {where} LIMIT {SLICE}{statements.skipping_locked}", values))
             kinds = _kinds_now(connection, {row.link_id for row in rows})
-            targets = [(_destination_now(row, kinds), row) for row in rows]
-            statements.each(_REVIVE, [(destination, row.click_id, row.position) for destination, row in targets])
+            revived = [(_destination_now(row, kinds), to_microseconds(now), row.click_id, row.position) for row in rows]
+            statements.each(_REVIVE, revived)
             statements.each(_SET_STATE, [(int(ActionState.retrying), row.click_id, row.position) for row in rows])
             statements.each("DELETE FROM gone_receiver WHERE action_id = ?", [(each,) for each in sorted({row.action_id for row in rows})])
             return len(rows)
 
-        return self._database.write(work)
+        return self._in_slices(work)
+
+    def _bury(self, where: str, values: Sequence[Any], reason: str, now: datetime) -> None:
+        """Makes dead what is not leased."""
+
+        def work(connection: Connection) -> int:
+            statements = Statements(connection)
+            condition = f"{where} AND next_time < {NEVER} AND lease_time <= {to_microseconds(now)}"
+            found = f"SELECT click_id, position FROM outbox WHERE {condition} LIMIT {SLICE}{statements.skipping_locked}"
+            rows = list(statements.rows(found, values))
+            dead = int(ActionState.dead)
+            statements.each(_BURY, [(dead, NEVER, reason, row.click_id, row.position) for row in rows])
+            statements.each(_BURY_RUN, [(dead, reason, row.click_id, row.position) for row in rows])
+            return len(rows)
+
+        self._in_slices(work)
+
+    def _in_slices(self, work: Callable[[Connection], int]) -> int:
+        """How many rows were worked on, a slice in each transaction: between two of them the writer takes the clicks that wait."""
+        total = 0
+        while count := self._database.write(work):
+            total += count
+            if count < SLICE:
+                break
+        return total
 
     def receivers(self, after: Key | None, size: int) -> Page[Receiver]:
         """The destinations for which something is left, by name, with how much."""
@@ -168,16 +198,19 @@ class OutboxStore:
         return self._database.read(work)
 
 
-def _due(now: datetime) -> str:
-    """What may be tried: not leased, its time has come, and what stands before it in its click has had its turn.
+def _due(destination: str, now: datetime) -> str:
+    """What may be tried: not leased, its time has come, and what stands before it has had its turn.
 
-    In a CRM that turn ends with success or for good, since what comes later may undo it; elsewhere with the first attempt.
+    In a CRM that is what the same person's clicks left before, and its turn ends with success or for good, since what comes later may undo
+    it. Elsewhere it is what the same click left for this receiver, and its turn ends with the first attempt.
     """
     at = to_microseconds(now)
     mine = f"o.next_time <= {at} AND o.lease_time <= {at}"
-    turn = f"e.lease_time > {at} OR e.next_time < {NEVER} AND e.next_time > {at} AND (e.attempts = 0 OR e.destination = '{REMOTE_CRM}')"
-    before = "e.click_id = o.click_id AND e.position < o.position AND e.destination = o.destination"
-    return f"{mine} AND NOT EXISTS (SELECT 1 FROM outbox AS e WHERE {before} AND ({turn}))"
+    of_person = "e.recipient = o.recipient AND (e.click_id < o.click_id OR e.click_id = o.click_id AND e.position < o.position)"
+    of_click = "e.click_id = o.click_id AND e.position < o.position AND (e.attempts = 0 OR e.lease_time > 0)"
+    before = of_person if destination == REMOTE_CRM else of_click
+    not_its_turn = f"e.next_time < {NEVER} AND (e.lease_time > {at} OR e.next_time > {at})"
+    return f"{mine} AND NOT EXISTS (SELECT 1 FROM outbox AS e WHERE e.destination = o.destination AND {before} AND {not_its_turn})"
 
 
 def _kinds_now(connection: Connection, link_ids: Set[int]) -> dict[tuple[int, int], ActionKind]:
@@ -192,10 +225,13 @@ def _leased(row: Any, kind: ActionKind | None) -> Leased:
         row.position,
         row.fence + 1,
         row.action_id,
+        row.recipient,
+        row.scope,
         row.destination,
         row.payload,
         row.attempts,
         row.schedule_step,
+        row.last_error,
         kind,
     )
 
@@ -219,52 +255,53 @@ def _held(statements: Statements, settlements: Sequence[Settlement]) -> list[Set
 
 
 def _settle(statements: Statements, held: Sequence[Settlement]) -> None:
-    again = (ActionState.retrying, ActionState.dead)
+    again = (ActionState.waiting, ActionState.retrying, ActionState.dead)
     kept = [each for each in held if each.state in again]
     ended = [each for each in held if each.state not in again]
     statements.each(_KEEP, [(*_kept(each), *_key(statements, each)) for each in kept])
     statements.each(_END, [_key(statements, each) for each in ended])
-    undone = [each for each in ended if each.state is not ActionState.done]
-    statements.each(_RELEASE, [(each.leased.action_id, statements.click_id(each.leased.click_id)) for each in undone])
-    runs = [(int(each.state), each.leased.attempts + 1, each.reason or None, *_key(statements, each)) for each in held]
+    undone = [each.leased for each in ended if each.state is not ActionState.done and each.leased.scope is not None]
+    claims = [(row.action_id, row.recipient, row.scope, statements.click_id(row.click_id)) for row in undone]
+    statements.each(_RELEASE, claims)
+    runs = [(int(each.state), _attempts(each), each.reason or None, *_key(statements, each)) for each in held]
     statements.each(_SET_RUN, runs)
 
 
 def _kept(each: Settlement) -> tuple[Any, ...]:
     next_time = NEVER if each.next_time is None else to_microseconds(each.next_time)
-    return int(each.state), each.leased.attempts + 1, each.leased.schedule_step + 1, next_time, each.reason
+    return int(each.state), _attempts(each), each.leased.schedule_step + each.tried, next_time, each.reason
+
+
+def _attempts(each: Settlement) -> int:
+    return each.leased.attempts + each.tried
 
 
 def _key(statements: Statements, each: Settlement) -> tuple[Any, int]:
     return statements.click_id(each.leased.click_id), each.leased.position
 
 
-def _bury(statements: Statements, where: str, values: Sequence[Any], reason: str, now: datetime) -> None:
-    """Makes dead what is not leased."""
-    condition = f"{where} AND next_time < {NEVER} AND lease_time <= {to_microseconds(now)}"
-    rows = list(statements.rows(f"SELECT click_id, position FROM outbox WHERE {condition}{statements.for_update}", values))
-    dead = int(ActionState.dead)
-    statements.each(_BURY, [(dead, NEVER, reason, row.click_id, row.position) for row in rows])
-    statements.each(_BURY_RUN, [(dead, reason, row.click_id, row.position) for row in rows])
-
-
 _RELEASE_LEASES = "UPDATE outbox SET lease_time = 0 WHERE lease_time > ?"
-_ROW = "o.click_id, o.position, o.fence, o.action_id, o.link_id, o.destination, o.payload, o.attempts, o.schedule_step"
+_ROW = """
+o.click_id, o.position, o.fence, o.action_id, o.link_id, o.recipient, o.scope, o.destination, o.payload, o.attempts, o.schedule_step,
+o.last_error
+"""
 _ANY_DUE = "SELECT 1 FROM outbox AS o WHERE o.destination IN"
 _SELECT_DUE = f"SELECT {_ROW} FROM outbox AS o WHERE o.destination IN"
-_ORDER = "ORDER BY o.next_time, o.click_id, o.position"
+_SELECT_DEAD = "SELECT click_id, position, action_id, link_id, destination FROM outbox"
 _LEASE = "UPDATE outbox SET lease_time = ?, fence = fence + 1 WHERE click_id = ? AND position = ?"
 _KEEP = """
 UPDATE outbox SET state = ?, attempts = ?, schedule_step = ?, next_time = ?, lease_time = 0, last_error = ?
 WHERE click_id = ? AND position = ?
 """
 _END = "DELETE FROM outbox WHERE click_id = ? AND position = ?"
-_RELEASE = "DELETE FROM ledger WHERE action_id = ? AND click_id = ?"
+_RELEASE = "DELETE FROM ledger WHERE action_id = ? AND recipient = ? AND scope = ? AND click_id = ?"
 _SET_RUN = "UPDATE action_run SET state = ?, attempts = ?, reason = ? WHERE click_id = ? AND position = ?"
 _SET_STATE = "UPDATE action_run SET state = ? WHERE click_id = ? AND position = ?"
 _BURY = "UPDATE outbox SET state = ?, next_time = ?, last_error = ? WHERE click_id = ? AND position = ?"
 _BURY_RUN = "UPDATE action_run SET state = ?, reason = ? WHERE click_id = ? AND position = ?"
-_REVIVE = "UPDATE outbox SET destination = ?, state = 5, schedule_step = 0, next_time = 0 WHERE click_id = ? AND position = ?"
+_REVIVE = """
+UPDATE outbox SET destination = ?, since = ?, state = 5, schedule_step = 0, next_time = 0 WHERE click_id = ? AND position = ?
+"""
 _GONE = """
 INSERT INTO gone_receiver (action_id, url, time) VALUES (?, ?, ?)
 ON CONFLICT (action_id) DO UPDATE SET url = excluded.url, time = excluded.time

@@ -20,11 +20,14 @@ outbox = Table(
     Column("state", SmallInteger, nullable=False),
     Column("attempts", SmallInteger, nullable=False),
     Column("schedule_step", SmallInteger, nullable=False),
+    big("since"),
     big("next_time"),
     big("lease_time"),
     big("fence"),
     Column("last_error", Text, nullable=False),
     Index("outbox_due", "destination", "next_time", "click_id", "position"),
+    Index("outbox_order", "destination", "click_id", "position"),
+    Index("outbox_recipient", "recipient", "destination", "click_id"),
     comment="action runs for other systems that are not done yet; times in microseconds",
 )
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -86,8 +87,8 @@ def crm_task_of(payload: str) -> CrmTask:
     return CrmTask(_KINDS.validate_python(kept["kind"]), occasion)
 
 
-def insert_outgoing(statements: Statements, some: Iterable[Outgoing]) -> None:
-    """Writes rows that are due at once."""
+def insert_outgoing(statements: Statements, some: Iterable[Outgoing], now: datetime) -> None:
+    """Writes rows that are due at once; `now` is what their age counts from."""
     rows = [
         (
             statements.click_id(each.click_id),
@@ -100,6 +101,7 @@ def insert_outgoing(statements: Statements, some: Iterable[Outgoing]) -> None:
             each.destination,
             each.payload,
             int(ActionState.waiting),
+            to_microseconds(now),
         )
         for each in some
     ]
@@ -107,7 +109,7 @@ def insert_outgoing(statements: Statements, some: Iterable[Outgoing]) -> None:
 
 
 _INSERT = """
-INSERT INTO outbox (click_id, position, action_id, link_id, mailing_id, recipient, scope, destination, payload, state,
+INSERT INTO outbox (click_id, position, action_id, link_id, mailing_id, recipient, scope, destination, payload, state, since,
                     attempts, schedule_step, next_time, lease_time, fence, last_error)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, '')
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, '')
 """

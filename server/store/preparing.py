@@ -24,7 +24,7 @@ def unprepared(statements: Statements, new: Iterable[NewClick], crm_is_remote: b
         prepared = click.seen.prepared
         if prepared is not None and prepared.final:
             continue
-        if crm_is_remote and prepared is None and (person_id := _card_wanted(click.seen, click.destination)):
+        if crm_is_remote and prepared is None and (person_id := _card_wanted(click.seen, click.destination, click.acts)):
             found[click.seen.id] = Unprepared([], person_id)
         if click.acts and not click.seen.do_not_track and any(action.kind.script() for action in click.destination.link.actions):
             scripted.append(click)
@@ -39,16 +39,16 @@ def shown_without_name(batch: Iterable[SeenClick], destinations: Mapping[int, De
     found: dict[bytes, Unprepared] = {}
     for seen in batch:
         destination = destinations.get(seen.placement_id)
-        if destination and seen.prepared is None and destination.answer.text and (person_id := _card_wanted(seen, destination)):
+        if destination and seen.prepared is None and destination.answer.text and (person_id := _card_wanted(seen, destination, acts=False)):
             found[seen.id] = Unprepared([], person_id)
     return found
 
 
-def _card_wanted(seen: SeenClick, destination: Destination) -> int:
+def _card_wanted(seen: SeenClick, destination: Destination, acts: bool) -> int:
     """The person whose card the answer or a script needs; 0 when none does."""
     answer = destination.answer
     in_form = any(name.startswith(("recipient.", EXTRA_FIELD)) for name in form_fields(answer.form))
-    runs_script = not seen.do_not_track and any(action.kind.script() for action in destination.link.actions)
+    runs_script = acts and not seen.do_not_track and any(action.kind.script() for action in destination.link.actions)
     return person_of(seen.recipient) if in_form or "recipient.name" in answer.text or runs_script else 0
 
 

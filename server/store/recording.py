@@ -1,7 +1,8 @@
 """The group commit: a batch of clicks, with all that they count and make happen, in one transaction. Runs in the writer thread."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
@@ -31,8 +32,9 @@ Result = RecordedClick | Unprepared | DomainError
 class Recorder:
     """Records batches of clicks in one database. For one thread."""
 
-    def __init__(self, database: Database, crm_is_remote: bool = False) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime], crm_is_remote: bool = False) -> None:
         self._database = database
+        self._clock = clock
         self._crm_is_remote = crm_is_remote
         self._destinations = Destinations()
         self._interned = Interned()
@@ -90,7 +92,7 @@ class Recorder:
         _count(statements, new.values())
         acting = [click for click in new.values() if click.acts and click.destination.link.actions]
         contacts = self._contacts(statements, batch, destinations, acting)
-        runs = ActionRuns(statements, acting, contacts, crm_is_remote=self._crm_is_remote, effects_allowed=effects_allowed)
+        runs = ActionRuns(statements, acting, contacts, self._clock(), crm_is_remote=self._crm_is_remote, effects_allowed=effects_allowed)
         ran = runs.run()
         outcomes = outcomes_of(statements, stored) | ran
         new = scripts_heard(fill_forms(statements, new, contacts.persons), ran)
@@ -144,7 +146,7 @@ class _Results:
     new: Mapping[bytes, NewClick]
     waiting: Mapping[bytes, Unprepared]
     outcomes: Mapping[bytes, list[ActionOutcome]]
-    for_remote_crm: Set[bytes]
+    for_remote_crm: Mapping[bytes, int]
     persons: Mapping[int, Contact]
 
     def of(self, batch: Sequence[SeenClick]) -> list[Result]:
@@ -177,4 +179,4 @@ class _Results:
         person = self.persons.get(person_of(seen.recipient))
         answer = before.answer if before else self.new[seen.id].answer
         names = (destination.mailing.language, destination.link.name, destination.mailing.name, person.name if person else "")
-        return RecordedClick(click, duplicate, answer, *names, in_remote_crm=seen.id in self.for_remote_crm)
+        return RecordedClick(click, duplicate, answer, *names, in_remote_crm=self.for_remote_crm.get(seen.id, 0))

@@ -22,6 +22,7 @@ class Statements:
         self.is_sqlite = connection.dialect.name == "sqlite"
         self.for_share = "" if self.is_sqlite else " FOR SHARE"
         self.for_update = "" if self.is_sqlite else " FOR UPDATE"
+        self.skipping_locked = "" if self.is_sqlite else " FOR UPDATE SKIP LOCKED"
 
     def each(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Runs the statement once for each row."""

@@ -10,6 +10,7 @@ from sqlalchemy import func, insert, select, update
 from uuid_utils import uuid7
 
 import server.actions
+from server.house import now
 from server.model.action import LinkAction
 from server.model.click import Evidence, RecordedClick, SeenClick
 from server.model.crm import Catalog, CatalogEntry, Person
@@ -76,7 +77,7 @@ class Setup:
 def test_one_batch_and_one_click_at_a_time_count_alike(database: Database) -> None:
     setup = Setup(database)
     clicks = [setup.click(person_id % 5 + 1, link=person_id % 2, method="HEAD" if person_id % 7 == 0 else "GET") for person_id in range(60)]
-    results = Recorder(database).record(clicks)
+    results = Recorder(database, now).record(clicks)
     assert all(isinstance(result, RecordedClick) and not result.duplicate for result in results)
     together = (
         setup.counts(setup.one),
@@ -87,7 +88,7 @@ def test_one_batch_and_one_click_at_a_time_count_alike(database: Database) -> No
     )
     assert together == ((25, 5, 5), (26, 5, 4), (51, 5, 9), 51, 10)
     other = Setup(database)
-    recorder = Recorder(database)
+    recorder = Recorder(database, now)
     for seen in clicks:
         recorder.record([SeenClick(uuid7().bytes, other.placements[0 if seen.placement_id == setup.placements[0].id else 1].id,
                                    seen.recipient, False, False, seen.evidence)])  # fmt: skip
@@ -97,9 +98,9 @@ def test_one_batch_and_one_click_at_a_time_count_alike(database: Database) -> No
 def test_a_click_that_stands_twice_in_a_batch_or_comes_again_is_one(database: Database) -> None:
     setup = Setup(database)
     seen = setup.click(1)
-    recorder = Recorder(database)
+    recorder = Recorder(database, now)
     assert [result.duplicate for result in recorded(recorder, [seen, seen])] == [False, True]
-    assert [result.duplicate for result in recorded(Recorder(database), [seen])] == [True]
+    assert [result.duplicate for result in recorded(Recorder(database, now), [seen])] == [True]
     assert setup.counts(setup.one) == (1, 1, 0)
 
 
@@ -110,7 +111,7 @@ def test_two_servers_that_record_the_same_people_at_once_count_each_clicker_once
     errors: list[BaseException] = []
 
     def run(batch: Sequence[SeenClick]) -> None:
-        recorder = Recorder(database)
+        recorder = Recorder(database, now)
         try:
             for start in range(0, len(batch), 8):
                 recorder.record(batch[start : start + 8])
@@ -135,7 +136,7 @@ def test_an_action_once_per_recipient_is_done_once_by_many_servers(database: Dat
     def run() -> None:
         try:
             for _ in range(5):
-                Recorder(database).record([setup.click(1)])
+                Recorder(database, now).record([setup.click(1)])
         except BaseException as error:
             errors.append(error)
 
@@ -154,7 +155,7 @@ def test_a_click_whose_effects_the_database_refuses_is_counted_without_them_and_
     add_person(database, 1)
     add_person(database, 2)
     forbid_person_two(database)
-    results = recorded(Recorder(database), [setup.click(1), setup.click(2), setup.click(1, link=1)])
+    results = recorded(Recorder(database, now), [setup.click(1), setup.click(2), setup.click(1, link=1)])
     assert [[outcome.state.name for outcome in result.click.actions] for result in results] == [["done"], ["failed"], []]
     assert (setup.counts(setup.one), setup.counts(setup.two)) == ((2, 2, 0), (1, 1, 0))
     fields = database.read(
@@ -167,7 +168,7 @@ def test_a_click_that_cannot_be_stored_at_all_takes_no_other_with_it(database: D
     setup = Setup(database)
     forbid_clicker(database, person_recipient(2))
     clicks = [setup.click(person_id) for person_id in (1, 2, 3, 4)]
-    results = Recorder(database).record(clicks)
+    results = Recorder(database, now).record(clicks)
     assert [isinstance(result, RecordedClick) for result in results] == [True, False, True, True]
     assert isinstance(results[1], DomainError)
     assert results[1].reason is Reason.defect
@@ -179,7 +180,7 @@ def test_a_replayed_click_from_before_a_reset_runs_its_actions_and_is_not_counte
     add_person(database, 1)
     seen = setup.click(1, replayed=True)
     setup.links.reset(setup.one.id, "", NO_ID, datetime.now(UTC) + timedelta(seconds=1))
-    (result,) = recorded(Recorder(database), [seen])
+    (result,) = recorded(Recorder(database, now), [seen])
     assert [outcome.state.name for outcome in result.click.actions] == ["done"]
     assert (setup.counts(setup.one), setup.mailing_counts()) == ((0, 0, 0), (0, 0, 0))
     assert database.read(lambda connection: connection.exec_driver_sql("SELECT recipient FROM click").scalar_one()) == 0
@@ -189,7 +190,7 @@ def test_a_follow_up_that_nobody_would_get_fails_and_says_why(database: Database
     follow_up = KINDS["follow_up"].model_validate({"type": "task", "assign_to_our_contact": True})
     setup = Setup(database, LinkAction(kind=follow_up))
     add_person(database, 1)
-    (result,) = recorded(Recorder(database), [setup.click(1)])
+    (result,) = recorded(Recorder(database, now), [setup.click(1)])
     assert [(outcome.state.name, outcome.reason) for outcome in result.click.actions] == [
         ("failed", "The person has no our contact, and nobody else is named")
     ]
@@ -198,7 +199,7 @@ def test_a_follow_up_that_nobody_would_get_fails_and_says_why(database: Database
 
 def test_a_reset_is_swept_until_nothing_says_who_clicked(database: Database) -> None:
     setup = Setup(database)
-    recorder = Recorder(database)
+    recorder = Recorder(database, now)
     clicks = [setup.click(person_id) for person_id in range(1, 701)] + [setup.click(person_id, link=1) for person_id in (1, 2)]
     recorder.record(clicks)
     assert setup.mailing_counts() == (702, 700, 0)
@@ -224,7 +225,7 @@ def test_a_reset_is_swept_until_nothing_says_who_clicked(database: Database) -> 
 def test_a_test_is_stored_and_counts_nowhere(database: Database) -> None:
     setup = Setup(database, LinkAction(kind=KINDS["set_field"].model_validate({"field": "f", "value": "v"})))
     add_person(database, 1)
-    results = recorded(Recorder(database), [setup.click(1, test=True), setup.click(1, test=True, method="HEAD")])
+    results = recorded(Recorder(database, now), [setup.click(1, test=True), setup.click(1, test=True, method="HEAD")])
     assert [result.click.actions for result in results] == [[], []]
     assert (setup.counts(setup.one), setup.mailing_counts(), setup.total("clicks")) == ((0, 0, 0), (0, 0, 0), 0)
     assert len(ClickerStore(database).clicks(setup.one.id, 0, None, None, 10).items) == 2
@@ -237,7 +238,7 @@ def test_do_not_track_is_written_nowhere_and_runs_only_removals(database: Databa
     setup = Setup(database, LinkAction(kind=interests), LinkAction(kind=KINDS["set_field"].model_validate({"field": "f", "value": "v"})))
     add_person(database, 1)
     database.write(lambda connection: connection.exec_driver_sql("INSERT INTO crm_membership (entry_id, person_id) VALUES (2, 1)"))
-    (result,) = recorded(Recorder(database), [setup.click(1, do_not_track=True)])
+    (result,) = recorded(Recorder(database, now), [setup.click(1, do_not_track=True)])
     assert [outcome.state.name for outcome in result.click.actions] == ["done", "skipped"]
     assert setup.counts(setup.one) == (1, 0, 0)
     assert setup.total("clicks", "clicker") == 0
@@ -249,7 +250,7 @@ def test_do_not_track_is_written_nowhere_and_runs_only_removals(database: Databa
 @pytest.mark.parametrize("change", ["link", "mailing"])
 def test_a_change_made_by_another_process_is_seen_by_the_next_click(database: Database, change: str) -> None:
     setup = Setup(database)
-    recorder = Recorder(database)
+    recorder = Recorder(database, now)
     recorder.record([setup.click(1)])
     if change == "link":
         table = click_tables.metadata.tables["link"]

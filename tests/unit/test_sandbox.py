@@ -351,6 +351,29 @@ async def test_waiting_does_not_count_and_too_many_are_refused_at_once() -> None
         assert await sandbox.run(GOOD, VARIABLES) == WELL
 
 
+async def test_a_script_that_waits_too_long_is_not_run() -> None:
+    sandbox = Sandbox(workers=1, waiting_seconds=0.1)
+    await sandbox.start()
+    results = await asyncio.gather(*(sandbox.run(source, VARIABLES) for source in ("while True: pass", GOOD)))
+    assert results == [ScriptResult(problem=TOO_LONG), ScriptResult(problem="Too many scripts are waiting", looked_at=False)]
+    assert await sandbox.run(GOOD, VARIABLES) == WELL
+    await sandbox.stop()
+
+
+async def test_a_script_that_is_late_again_and_again_runs_one_at_a_time_until_it_is_well() -> None:
+    late = "for number in range(custId): pass"
+    async with running(workers=2) as sandbox:
+        for _ in range(3):
+            assert (await sandbox.run(late, {**VARIABLES, "custId": 10**12})).problem == TOO_LONG
+        runs = [sandbox.run(late, {**VARIABLES, "custId": 10**12}) for _ in range(20)]
+        results = await asyncio.gather(*runs, *(sandbox.run(GOOD, VARIABLES) for _ in range(20)))
+        assert [result.problem for result in results[:20]] == [TOO_LONG] + ["The script has run for too long again and again"] * 19
+        assert results[20:] == [WELL] * 20
+        assert (await sandbox.run(late, {**VARIABLES, "custId": 1})).problem == ""
+        results = await asyncio.gather(*(sandbox.run(late, {**VARIABLES, "custId": 1}) for _ in range(5)))
+        assert {result.problem for result in results} == {""}
+
+
 async def test_a_caller_that_goes_takes_its_place_in_the_queue_along() -> None:
     async with running(workers=1, most_waiting=1) as sandbox:
         first, second = (asyncio.ensure_future(sandbox.run("while True: pass", VARIABLES)) for _ in range(2))

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("attempts", sa.SmallInteger(), nullable=False),
         sa.Column("schedule_step", sa.SmallInteger(), nullable=False),
+        sa.Column("since", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("next_time", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("lease_time", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("fence", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -35,6 +36,8 @@ def upgrade() -> None:
         comment="action runs for other systems that are not done yet; times in microseconds",
     )
     op.create_index("outbox_due", "outbox", ["destination", "next_time", "click_id", "position"], unique=False)
+    op.create_index("outbox_order", "outbox", ["destination", "click_id", "position"], unique=False)
+    op.create_index("outbox_recipient", "outbox", ["recipient", "destination", "click_id"], unique=False)
     op.create_table(
         "gone_receiver",
         sa.Column("action_id", sa.BigInteger(), autoincrement=False, nullable=False),
