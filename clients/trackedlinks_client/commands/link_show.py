@@ -50,7 +50,7 @@ def show(link: link_pb2.Link, as_json: bool) -> None:
         ("folder", "" if link.mailing_id else link.folder_id or "the root"),
         ("only in mailing", link.mailing_id or ""),
         ("counts", f"{counts.clicks} clicks, {counts.clickers} clickers, {counts.suspected} suspected"),
-        *((f"action {number}", words.action(action)) for number, action in enumerate(link.actions, 1)),
+        *((f"action {action.id}", words.action(action)) for action in link.actions),
         ("created", _by(when(link.create_time), link.creator)),
         ("updated", _by(when(link.update_time), link.updater) if link.update_time != link.create_time else ""),
         ("last reset", when(link.last_reset_time)),
