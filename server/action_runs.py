@@ -1,12 +1,12 @@
 """What clicks have made happen, and what one would: the questions that people ask of actions."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Protocol
 
 from server.clicks.preparing import Preparing
+from server.crm.remote import RemoteCrm
 from server.model.action import ActionState, TestedAction
 from server.model.click import ActionRun, Prepared, Receiver
 from server.model.crm import Person
@@ -23,13 +23,6 @@ CARD_SECONDS = 5.0
 """How long a remote CRM has for the card that a dry run needs."""
 
 
-class Cards(Protocol):
-    """Has the cards of persons in a remote CRM."""
-
-    async def persons(self, ids: Sequence[int], seconds: float) -> tuple[dict[int, Person], set[int]]:
-        """The cards of these persons, and which of them it does not know. Raises CRM_UNAVAILABLE."""
-
-
 class ActionRuns:
     """The use cases of action runs. Methods block unless they are async; errors are those that the contract names."""
 
@@ -39,7 +32,7 @@ class ActionRuns:
         outbox: OutboxStore,
         recipients: RecipientStore,
         preparing: Preparing,
-        crm: Cards | None,
+        crm: RemoteCrm | None,
         new_click_id: Callable[[], bytes],
         deliver: Callable[[], None],
         clock: Callable[[], datetime],

@@ -1,14 +1,13 @@
 """Who clicked, and what was seen of each click: the questions that people ask of clicks."""
 
 from asyncio import to_thread
-from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Mapping
 from uuid import uuid4
 
-from server.crm.references import Reference
+from server.crm.remote import RemoteCrm
 from server.model.click import AddedClickers, Click, Clicker, ClickerTarget, Verdict
 from server.model.crm import Catalog, CatalogEntry, Person
-from server.model.crm_actions import CrmAction, CrmResult, EffectsOutcome
+from server.model.crm_actions import CrmAction, EffectsOutcome
 from server.model.effects import SetMembership
 from server.model.errors import DomainError, Reason, Violation
 from server.model.ids import person_of, person_recipient
@@ -24,19 +23,6 @@ SLICE = 200
 
 SECONDS = 10.0
 """How long a call to a remote CRM may take."""
-
-
-class RemoteCrm(Protocol):
-    """What is asked of a remote CRM."""
-
-    async def persons(self, ids: Sequence[int], seconds: float) -> tuple[dict[int, Person], set[int]]:
-        """The cards of these persons, and which of them it does not know. Raises CRM_UNAVAILABLE."""
-
-    async def apply(self, actions: Sequence[CrmAction], seconds: float) -> list[CrmResult]:
-        """Makes what actions want happen, in order; what became of each. Raises CRM_UNAVAILABLE."""
-
-    def missing(self, references: Collection[Reference]) -> set[Reference]:
-        """Those of the references that do not exist. Raises CRM_UNAVAILABLE."""
 
 
 class Clickers:

@@ -35,9 +35,9 @@ class SendWebhook(ActionKind):
 
     tag: Literal["webhook"] = "webhook"
     url: DestinationUrl
-    secret: Annotated[str, Field(max_length=100), AfterValidator(_secret)] = ""
-    signing_secret: str = ""
-    previous_secret: str = ""
+    secret: Annotated[str, Field(max_length=100), AfterValidator(_secret)] = Field(default="", repr=False)
+    signing_secret: str = Field(default="", repr=False)
+    previous_secret: str = Field(default="", repr=False)
     previous_secret_expire_time: datetime | None = None
 
     def references(self) -> Iterator[tuple[str, Catalog, int]]:

@@ -1,6 +1,6 @@
 """What actions want to happen, as plain values: the store applies them in the click's own transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from server.model.crm import Catalog, FollowUp, ServiceRequest
 
@@ -44,9 +44,9 @@ class SendEvent:
 
     destination: str
     url: str
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
     id: str
-    body: str
+    body: str = field(repr=False)
 
 
 CrmEffect = SetExtraField | SetMembership | MakeFollowUp | MakeServiceRequest

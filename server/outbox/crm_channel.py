@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 import structlog
 
+from server.crm.remote import RemoteCrm
 from server.model.action import ActionState
 from server.model.crm import Contact, Person
 from server.model.crm_actions import CrmAction, CrmResult, EffectsOutcome
@@ -32,16 +32,6 @@ POISON = {"INVALID_ARGUMENT", "INTERNAL", "UNKNOWN", "BAD_ANSWER", "OUT_OF_RANGE
 
 MOST_POISONED = 3
 """Attempts of an action that the CRM answers with an error when it is sent alone: it keeps what the same person left after it waiting."""
-
-
-class RemoteCrm(Protocol):
-    """What is asked of a remote CRM."""
-
-    async def persons(self, ids: Sequence[int], seconds: float) -> tuple[dict[int, Person], set[int]]:
-        """The cards of these persons, and which of them it does not know. Raises CRM_UNAVAILABLE."""
-
-    async def apply(self, actions: Sequence[CrmAction], seconds: float) -> list[CrmResult]:
-        """Makes what actions want happen, in order; what became of each. Raises CRM_UNAVAILABLE."""
 
 
 class CrmChannel:

@@ -2,27 +2,20 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator
 from uuid import UUID
 
+from server.crm.remote import RemoteCrm
 from server.model.crm import Person
 from server.model.errors import DomainError
 from server.outbox.breaker import Breaker
 from server.outbox.dispatcher import Dispatcher
 
 
-class Cards(Protocol):
-    """Has the cards of persons."""
-
-    async def persons(self, ids: Sequence[int], seconds: float) -> tuple[dict[int, Person], set[int]]:
-        """The cards of these persons, and which of them it does not know. Raises CRM_UNAVAILABLE."""
-
-
 class Waiting:
     """Waits for a remote CRM, `seconds` at most; None for both where the CRM is the embedded one."""
 
-    def __init__(self, dispatcher: Dispatcher, crm: Cards | None, seconds: float) -> None:
+    def __init__(self, dispatcher: Dispatcher, crm: RemoteCrm | None, seconds: float) -> None:
         self._dispatcher = dispatcher
         self._crm = crm
         self._seconds = seconds

@@ -1,11 +1,12 @@
 """The way out to a remote CRM: what one bad action, and a CRM that is away, do to the others of a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from server.actions.set_field import SetField
+from server.crm.references import Reference
 from server.model.action import Occasion
 from server.model.crm import Contact, Person
 from server.model.crm_actions import CrmAction, CrmResult, EffectsOutcome
@@ -37,6 +38,9 @@ class Crm:
             raise DomainError(Reason.crm_unavailable, "the CRM failed", code=self.code)
         self.applied += [action.key for action in actions]
         return [APPLIED] * len(actions)
+
+    def missing(self, references: Collection[Reference]) -> set[Reference]:
+        return set()
 
 
 def row(number: int, person_id: int, step: int = 0, payload: str = "") -> Leased:
