@@ -9,12 +9,12 @@ from tests.support.campaign import Campaign, person
 from tests.support.house import House
 from trackedlinks.v1 import click_service_pb2
 
-CLICKS = 2000
-KILLS_AFTER = (300, 900, 1500)
+CLICKS = 1000
+KILLS_AFTER = (150, 450, 750)
 """Answered clicks after which the server is killed."""
 
 
-async def test_killing_the_server_amid_two_thousand_clicks_loses_and_doubles_none(campaign: Campaign, house: House) -> None:
+async def test_killing_the_server_amid_a_thousand_clicks_loses_and_doubles_none(campaign: Campaign, house: House) -> None:
     link = await campaign.link()
     html = f'<a href="trackedlink:{link.id}">x</a>'.encode()
     _, minted = await campaign.mail(html, [person(number) for number in range(1, CLICKS + 1)])
