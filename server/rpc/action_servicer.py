@@ -29,7 +29,7 @@ class ActionServicer(action_service_pb2_grpc.ActionServiceServicer):
     ) -> action_service_pb2.ListActionRunsResponse:
         with checks.AllAtOnce() as each:
             each(checks.link_or_mailing, request.link_id, request.mailing_id)
-            each(checks.not_negative, person_id=request.person_id)
+            each(checks.person_or_nobody, request.person_id)
             state = each(_state, request.state)
             size = each(self._tokens.page_size, request)
         after = self._tokens.after(request)

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from server.model.click import Verdict
 from server.model.errors import DomainError, Reason, Violation, invalid
+from server.model.ids import MAX_PERSON_ID
 from server.rpc.lists import ROOM
 
 A = TypeVar("A")
@@ -47,6 +48,12 @@ class AllAtOnce:
 def positive(**ids: int) -> None:
     """Raises INVALID_FIELD for every id that is not positive."""
     _refuse(Violation(name, f"must be positive, not {value}") for name, value in ids.items() if value <= 0)
+
+
+def person_or_nobody(person_id: int) -> None:
+    """Raises INVALID_FIELD unless it is 0 or can be a person's id."""
+    if not 0 <= person_id <= MAX_PERSON_ID:
+        raise invalid(Violation("person_id", f"must be from 0 to 2^62 - 1, not {person_id}"))
 
 
 def not_negative(**ids: int) -> None:

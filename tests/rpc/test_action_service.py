@@ -134,3 +134,11 @@ async def test_wrong_input_is_refused_with_every_violation(campaign: Campaign) -
     link = await campaign.link()
     request = action_service_pb2.TestActionsRequest(link_id=link.id, mailing_id=404)
     assert (await refused(actions.TestActions(request))).reason == "MAILING_NOT_FOUND"
+
+
+async def test_a_number_that_can_be_no_person_is_refused(campaign: Campaign) -> None:
+    link = await campaign.link()
+    for person_id in (-1, 2**62, 2**63 - 1):
+        request = action_service_pb2.ListActionRunsRequest(link_id=link.id, person_id=person_id)
+        assert list((await refused(campaign.stubs.actions.ListActionRuns(request))).fields) == ["person_id"], person_id
+    assert await listed(campaign, link_id=link.id, person_id=2**62 - 1) == []
