@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PROTOS := $(wildcard protos/trackedlinks/v1/*.proto)
 STUBS  := protos/trackedlinks/v1/.stubs
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
-.PHONY: run serve front test check fix bench soak corpus stable stubs clean help
+.PHONY: run serve front test check fix bench soak corpus urls pages stable stubs clean help
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run $(STUBS) ## start the gRPC server (127.0.0.1:50051) and the front door (127.0.0.1:8080); ^C stops both
@@ -41,9 +41,15 @@ bench: $(VENV)/.dev $(STUBS) ## measure, as ratios within one run
 soak: $(VENV)/.dev $(STUBS) ## kill the server again and again under load, and compare with an oracle outside: make soak KILLS=500
 	@$(BIN)/python -m tests.soak --kills $(or $(KILLS),500) $(if $(SEED),--seed $(SEED))
 
-corpus: $(VENV)/.dev $(STUBS) ## run the message tests over a folder of mails: make corpus CORPUS=folder
+corpus: $(VENV)/.dev $(STUBS) ## check how a folder of mails is tracked, in Chromium too: make corpus CORPUS=folder
 	@test -n "$(CORPUS)" || { echo "say which folder: make corpus CORPUS=folder"; exit 2; }
 	@$(BIN)/python -m tests.corpus "$(CORPUS)"
+
+urls: $(VENV)/.dev $(STUBS) ## mint URLs, no two alike and none valid with a flipped bit: make urls COUNT=10000000
+	@$(BIN)/python -m tests.many_urls --count $(or $(COUNT),10000000) $(if $(SEED),--seed $(SEED))
+
+pages: $(VENV)/.dev $(STUBS) ## look at the pages of recipients with Chromium: axe-core, keyboard, widths; pictures in var/pages/
+	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/pages
 
 stable: $(VENV)/.dev ## accept the contract as it stands, if it breaks nobody
 	@test ! -f protos/stable.json || $(BIN)/buf breaking --against protos/stable.json

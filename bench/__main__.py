@@ -30,6 +30,9 @@ class Figure:
 FIGURES = [
     Figure("token verification ÷ SQLite row look-up", "at least 3", tokens.verify_and_look_up),
     Figure("rendering a 50 KB message ÷ parsing it for each recipient with selectolax", "at least 5", messages.render_and_parse),
+    Figure("the same with the client library's renderer", "at least 5", messages.render_at_client_and_parse),
+    Figure("the same with 160 merge fields", "at least 5", messages.render_fields_and_parse),
+    Figure("the same with 160 merge fields and the client library's renderer", "at least 5", messages.render_fields_at_client_and_parse),
     Figure("group commit ÷ one transaction per click, 64 at a time", "at least 10", front_door.group_commit_and_single),
     Figure("full job through the front door ÷ bare Starlette 302", "at least 0.50", lambda: asyncio.run(front_door.full_job_and_bare())),
     Figure(
@@ -50,6 +53,8 @@ def main() -> None:
         ratios = [measured / baseline for measured, baseline in runs]
         each = ", ".join(f"{one / other:.2f} ({_told(one)}{figure.unit} ÷ {_told(other)}{figure.unit})" for one, other in runs)
         print(f"{statistics.median(ratios):8.2f}  ({figure.limit})  {figure.name}: {each}", flush=True)
+    minting = [tokens.minted_per_second() for _ in range(ROUNDS)]
+    print(f"mint_urls_per_s: {statistics.median(minting):,.0f} on one core ({', '.join(map(_told, minting))})", flush=True)
     waits = asyncio.run(outside.hanging_crm())
     told = f"first {waits[0]:.0f} ms, longest {max(waits):.0f} ms, the last 30 {statistics.median(waits[30:]):.1f} ms in the median"
     print(f"a click with an effect in a CRM that hangs, outside_wait 150 ms: {told}")

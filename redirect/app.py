@@ -1,4 +1,4 @@
-"""The front door as a Starlette application: a tracked URL, its health, and nothing else."""
+"""The front door as a Starlette application: a tracked URL, the pages of special links, its health, and nothing else."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -14,7 +14,9 @@ from uuid_utils import uuid7
 
 from redirect import pages, token
 from redirect.clicks import ClickStream, ClickUnanswered
+from redirect.sending import language_of, send_answer, send_not_found, send_page, send_unavailable
 from redirect.settings import Settings
+from redirect.special import SpecialPages
 from trackedlinks.v1 import click_pb2, click_service_pb2, error_pb2
 
 log = structlog.get_logger()
@@ -24,6 +26,8 @@ LEFT_BY_MAIL_PROGRAMS = b".,;:!?'\")]}>*_-"
 
 MOST_LEFT = 8
 """So many of them at most."""
+
+METHODS = ("GET", "HEAD", "POST")
 
 REDIRECT_HEADERS = [
     (b"content-length", b"0"),
@@ -40,39 +44,65 @@ _MOST_USER_AGENT = 4096
 class TokenEndpoint:
     """`/{token}`: the way of a click through the front door, top to bottom. A plain ASGI application, since it is the hot path."""
 
-    def __init__(self, verifier: token.Verifier, stream: ClickStream) -> None:
+    def __init__(self, verifier: token.Verifier, stream: ClickStream, special: SpecialPages) -> None:
         self._verifier = verifier
         self._stream = stream
+        self._special = special
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
-        if method not in ("GET", "HEAD"):
-            await _send(send, 405, [(b"allow", b"GET, HEAD"), (b"content-length", b"0")])
+        if method not in METHODS:
+            await send_answer(send, 405, [(b"allow", ", ".join(METHODS).encode()), (b"content-length", b"0")])
             return
         spelling = _token_of(scope)
         if self._verifier.verify(spelling) is None:
-            await _send_page(send, 404, pages.not_found(), method)
+            await send_not_found(send, scope)
+            return
+        if method == "POST":
+            await self._special.act(spelling.decode("ascii"), "", scope, receive, send)
             return
         seen = _evidence(method, scope["headers"])
         request = click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=spelling.decode("ascii"), evidence=seen)
         try:
             answer = await self._stream.record(request)
         except ClickUnanswered:
-            await _send_unavailable(send, method)
+            await send_unavailable(send, scope)
             return
         match answer.WhichOneof("result"):
             case "location":
                 # As it is: Starlette's RedirectResponse quotes URLs again and makes a wrong host of a non-ASCII one (tried).
-                await _send(send, 302, [(b"location", answer.location.encode("ascii")), *REDIRECT_HEADERS])
+                await send_answer(send, 302, [(b"location", answer.location.encode("ascii")), *REDIRECT_HEADERS])
             case "page":
                 page = answer.page
-                await _send_page(send, 200, pages.text_page(page.html, page.language, page.title), method)
+                await send_page(send, scope, 200, pages.text_page(page.html, page.language, page.title), pages.HEADERS)
+            case "special_link":
+                await self._special.show(answer.special_link.kind, request.token, scope, send)
             case _ if answer.error.reason == error_pb2.ERROR_REASON_TOKEN_INVALID:
-                await _send_page(send, 404, pages.not_found(), method)
+                await send_not_found(send, scope)
             case _:
                 # The URL is right and the click is not stored: a clock that is wrong, a full queue, a defect. Never "not found".
                 log.error("click_refused", reason=error_pb2.ErrorReason.Name(answer.error.reason), message=answer.error.message)
-                await _send_unavailable(send, method)
+                await send_unavailable(send, scope)
+
+
+class RenewedEndpoint:
+    """`/{token}/{renewal}`: a link to manage subscriptions that was renewed."""
+
+    def __init__(self, verifier: token.Verifier, special: SpecialPages) -> None:
+        self._verifier = verifier
+        self._special = special
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in METHODS:
+            await send_answer(send, 405, [(b"allow", ", ".join(METHODS).encode()), (b"content-length", b"0")])
+            return
+        spelling, renewal = scope["path_params"]["token"], scope["path_params"]["renewal"]
+        if self._verifier.verify(spelling.encode("utf-8", "surrogateescape")) is None:
+            await send_not_found(send, scope)
+        elif scope["method"] == "POST":
+            await self._special.act(spelling, renewal, scope, receive, send)
+        else:
+            await self._special.show_renewed(spelling, renewal, scope, send)
 
 
 def create(settings: Settings | None = None) -> Starlette:
@@ -82,27 +112,31 @@ def create(settings: Settings | None = None) -> Starlette:
     keys = token.load(settings.key_file)
     verifier = token.Verifier(keys)
     stream = ClickStream(settings.server, settings.answer_seconds, keys)
+    special = SpecialPages(settings.server)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        special.start()
         stream.start()
         yield
         await stream.stop()
+        await special.stop()
 
     async def readiness(_: Request) -> Response:
         return PlainTextResponse("ready\n" if stream.connected else "the server is not connected\n", 200 if stream.connected else 503)
 
     async def missing(request: Request, _: Exception) -> Response:
-        content = b"" if request.method == "HEAD" else pages.not_found()
-        response = Response(content, 404)
-        response.raw_headers = [*pages.HEADERS, (b"content-length", str(len(pages.not_found())).encode())]
+        page = pages.not_found(language_of(request.scope))
+        response = Response(b"" if request.method == "HEAD" else page, 404)
+        response.raw_headers = [*pages.HEADERS, (b"content-length", str(len(page)).encode())]
         return response
 
     routes = [
         Route("/healthz", _health),
         Route("/readyz", readiness),
         Route("/robots.txt", _robots),
-        Route("/{token}", TokenEndpoint(verifier, stream)),
+        Route("/{token}", TokenEndpoint(verifier, stream, special)),
+        Route("/{token}/{renewal}", RenewedEndpoint(verifier, special)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: missing})
     app.router.redirect_slashes = False  # it would redirect to whatever host a request names
@@ -134,17 +168,3 @@ def _evidence(method: str, headers: list[tuple[bytes, bytes]]) -> click_pb2.Evid
         elif name in _PREFETCH_HEADERS and _PREFETCH_HEADERS[name] in value.lower():
             evidence.prefetch = True
     return evidence
-
-
-async def _send_unavailable(send: Send, method: str) -> None:
-    await _send_page(send, 503, pages.unavailable(), method, [(b"retry-after", b"5")])
-
-
-async def _send_page(send: Send, status: int, page: bytes, method: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
-    length = (b"content-length", str(len(page)).encode())
-    await _send(send, status, [*pages.HEADERS, length, *(headers or [])], b"" if method == "HEAD" else page)
-
-
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -19,7 +19,7 @@ WINDOW = 2
 MOST_IN_BATCH = 1000
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
-_OPTIONS = [
+OPTIONS = [
     ("grpc.keepalive_time_ms", 10_000),  # a half-open connection is noticed, not waited for
     ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),  # answers come in pieces of 1 MB, and no page may break the stream for others
@@ -92,7 +92,7 @@ class ClickStream:
 
     async def _keep_open(self) -> None:
         pause = FIRST_PAUSE
-        async with grpc.aio.insecure_channel(self._address, options=_OPTIONS) as channel:
+        async with grpc.aio.insecure_channel(self._address, options=OPTIONS) as channel:
             while True:
                 try:
                     await self._converse(click_service_pb2_grpc.ClickServiceStub(channel))
@@ -145,7 +145,7 @@ class ClickStream:
         for click_id in (*response.committed, *response.deferred):
             self._settle(click_id)
         for answer in response.answers:
-            if answer.WhichOneof("result") == "error":
+            if answer.WhichOneof("result") in ("error", "special_link"):  # nothing is stored, so they are never committed
                 self._settle(answer.click_id)
             waiting = self._clicks.get(answer.click_id)
             if waiting is not None and not waiting.answer.done():

@@ -6,18 +6,21 @@ from datetime import datetime
 from server.model.crm import Catalog, CatalogEntry, FollowUp, Person, ServiceRequest
 from server.model.crm_actions import CrmAction, CrmResult
 from server.model.reference import EntryReference
+from server.model.subscription import Subscriber, Subscription
 from server.store.crm import CrmStore
 from server.store.crm_activities import ActivityStore
 from server.store.crm_entries import EntryStore
 from server.store.pages import Key, Page
 from server.store.requests import RequestId
+from server.store.subscriptions import SubscriptionStore
 
 
 class EmbeddedCrm:
     """The use cases of the embedded CRM. Every method blocks; errors are those that the contract names."""
 
-    def __init__(self, persons: CrmStore, entries: EntryStore, activities: ActivityStore) -> None:
+    def __init__(self, persons: CrmStore, entries: EntryStore, activities: ActivityStore, subscriptions: SubscriptionStore) -> None:
         self._persons = persons
+        self._subscriptions = subscriptions
         self._entries = entries
         self._activities = activities
 
@@ -69,3 +72,11 @@ class EmbeddedCrm:
     def apply(self, actions: Sequence[CrmAction], now: datetime) -> list[CrmResult]:
         """Makes what each action wants happen, wholly or not at all, and once by its key; what became of each, in order."""
         return self._persons.apply(actions, now)
+
+    def subscriptions(self, subscribers: Sequence[Subscriber], mailing_type_id: int) -> list[list[Subscription]]:
+        """For each subscriber the mailing types, by id, or only one where it is given."""
+        return self._subscriptions.of(subscribers, mailing_type_id)
+
+    def set_subscription(self, subscriber: Subscriber, mailing_type_id: int, subscribed: bool, time: datetime) -> Subscription:
+        """What the subscription is once what was wanted at this time is done."""
+        return self._subscriptions.set(subscriber, mailing_type_id, subscribed, time)

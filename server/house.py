@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import random
 
 from uuid_utils import uuid7
@@ -17,15 +17,18 @@ from server.clicks.preparing import Preparing
 from server.clicks.sandbox import Sandbox
 from server.clicks.way import ClickWay
 from server.crm.remote import parse_crm
+from server.crm.subscriptions import EmbeddedSubscriptions
 from server.crm_admin import EmbeddedCrm
 from server.folders import Folders
 from server.keyring import open_keys
 from server.links import Links
 from server.mailings import Mailings
 from server.model.crm import Person
+from server.online import Viewing
 from server.outbox.crm_channel import CrmChannel
 from server.outbox.dispatcher import Dispatcher
 from server.outbox.schedule import Schedule
+from server.outbox.subscription_changes import SubscriptionChanges
 from server.outbox.waiting import Waiting
 from server.outbox.webhook_channel import WebhookChannel
 from server.outbox.webhooks import WebhookSender
@@ -38,11 +41,13 @@ from server.rpc.folder_servicer import FolderServicer
 from server.rpc.link_servicer import LinkServicer
 from server.rpc.lists import PageTokens
 from server.rpc.mailing_servicer import MailingServicer
+from server.rpc.recipient_servicer import RecipientServicer
 from server.rpc.remote_crm import RemoteCrm
 from server.rpc.script_servicer import ScriptServicer
 from server.rpc.serving import Service, Serving
 from server.scripts import Scripts
 from server.settings import Settings
+from server.special_links import SpecialLinks, Validity
 from server.store.action_run_list import ActionRunStore
 from server.store.added_clickers import AddedClickerStore
 from server.store.clickers import ClickerStore
@@ -51,6 +56,7 @@ from server.store.crm_activities import ActivityStore
 from server.store.crm_entries import EntryStore
 from server.store.database import Database
 from server.store.folders import FolderStore
+from server.store.kept import KeptStore
 from server.store.keys import KeyStore
 from server.store.links import LinkStore
 from server.store.mailings import MailingStore
@@ -60,6 +66,10 @@ from server.store.placements import PlacementStore
 from server.store.recipients import RecipientStore
 from server.store.resets import ResetStore
 from server.store.scripts import ScriptStore
+from server.store.special_placements import SpecialPlacementStore
+from server.store.subscription_changes import SubscriptionChangeStore
+from server.store.subscriptions import SubscriptionStore
+from server.subscriptions import Subscriptions
 from server.sweeping import Sweeping
 from server.tracking import Tracking
 from server.urls import Minting
@@ -71,6 +81,7 @@ from trackedlinks.v1 import (
     folder_service_pb2_grpc,
     link_service_pb2_grpc,
     mailing_service_pb2_grpc,
+    recipient_service_pb2_grpc,
     script_service_pb2_grpc,
 )
 
@@ -98,6 +109,7 @@ class House:
     clicks: ClickServicer
     sandbox: Sandbox
     remote: RemoteCrm | None
+    subscription_changes: SubscriptionChanges | None
 
     async def start(self) -> None:
         """Begins to serve."""
@@ -107,6 +119,8 @@ class House:
         await self.serving.start()
         self.sweeping.start()
         self.dispatcher.start()
+        if self.subscription_changes is not None:
+            self.subscription_changes.start()
 
     async def stop(self, drain_seconds: float) -> None:
         """Takes no new calls, lets those under way finish for so long, and ends."""
@@ -115,6 +129,8 @@ class House:
         await self.dispatcher.stop(drain_seconds)
         await self.sweeping.stop()
         await self.sandbox.stop()
+        if self.subscription_changes is not None:
+            await self.subscription_changes.stop()
         if self.remote is not None:
             await self.remote.close()
 
@@ -129,7 +145,8 @@ def wire(settings: Settings, database: Database) -> House:
     crm = CrmStore(database)
     references = remote or crm
     mailings, messages, links, scripts = MailingStore(database), MessageStore(database), LinkStore(database), ScriptStore(database)
-    minting = Minting(Minter(keys), PlacementStore(database), mailings, messages, settings.public_url)
+    kept = KeptStore(database)
+    minting = Minting(Minter(keys), PlacementStore(database), mailings, messages, kept, settings.public_url, now)
 
     sender = WebhookSender(settings.webhook_allow)
     outbox = OutboxStore(database)
@@ -141,7 +158,8 @@ def wire(settings: Settings, database: Database) -> House:
     preparing = Preparing(sandbox, waiting.card)
 
     commit = GroupCommit(database, settings.most_waiting_clicks, now, crm_is_remote=remote is not None)
-    way = ClickWay(Verifier(keys), commit, preparing, waiting, now)
+    verifier = Verifier(keys)
+    way = ClickWay(verifier, commit, preparing, waiting, now)
     recipients = RecipientStore(database)
     clickers = Clickers(ClickerStore(database), recipients, AddedClickerStore(database), remote)
     click_servicer = ClickServicer(way, clickers, tokens, keys.summary())
@@ -151,6 +169,15 @@ def wire(settings: Settings, database: Database) -> House:
     mailing_servicer = MailingServicer(
         Mailings(mailings, references, now), Tracking(mailings, messages, now), Rendering(mailings, messages, minting), minting, tokens
     )
+    waiting_changes = SubscriptionChangeStore(database)
+    special = SpecialLinks(verifier, SpecialPlacementStore(database))
+    validity = Validity(keys.derived("renewed subscription links"), kept, timedelta(days=settings.subscription_link_days))
+    subscription_crm = remote or EmbeddedSubscriptions(SubscriptionStore(database))
+    recipient_servicer = RecipientServicer(
+        Subscriptions(special, validity, subscription_crm, waiting_changes, recipients, settings.public_url, now),
+        Viewing(special, messages, kept, minting),
+    )
+    changes = SubscriptionChanges(waiting_changes, recipients, remote, now) if remote else None
     services: list[Service] = [
         (action_service_pb2_grpc.add_ActionServiceServicer_to_server, ActionServicer(runs, tokens), "trackedlinks.v1.ActionService"),
         (click_service_pb2_grpc.add_ClickServiceServicer_to_server, click_servicer, "trackedlinks.v1.ClickService"),
@@ -166,6 +193,11 @@ def wire(settings: Settings, database: Database) -> House:
         ),
         (mailing_service_pb2_grpc.add_MailingServiceServicer_to_server, mailing_servicer, "trackedlinks.v1.MailingService"),
         (
+            recipient_service_pb2_grpc.add_RecipientServiceServicer_to_server,
+            recipient_servicer,
+            "trackedlinks.v1.RecipientService",
+        ),
+        (
             script_service_pb2_grpc.add_ScriptServiceServicer_to_server,
             ScriptServicer(Scripts(scripts, links, mailings, _card(remote, crm), sandbox, now), tokens),
             "trackedlinks.v1.ScriptService",
@@ -179,7 +211,7 @@ def wire(settings: Settings, database: Database) -> House:
         raise SystemExit(
             f"cannot listen on {settings.listen}: is another server running there? (TRACKEDLINKS_LISTEN sets another address)"
         ) from error
-    return House(serving, Sweeping(ResetStore(database)), dispatcher, click_servicer, sandbox, remote)
+    return House(serving, Sweeping(ResetStore(database), kept, now), dispatcher, click_servicer, sandbox, remote, changes)
 
 
 def _card(remote: RemoteCrm | None, embedded: CrmStore) -> Callable[[int], Awaitable[Person | None]]:
@@ -199,7 +231,7 @@ def _dispatcher(settings: Settings, outbox: OutboxStore, sender: WebhookSender, 
 
 
 def _embedded_crm(database: Database, crm: CrmStore, tokens: PageTokens) -> list[Service]:
-    embedded = EmbeddedCrm(crm, EntryStore(database), ActivityStore(database))
+    embedded = EmbeddedCrm(crm, EntryStore(database), ActivityStore(database), SubscriptionStore(database))
     return [
         (crm_service_pb2_grpc.add_CrmServiceServicer_to_server, CrmServicer(embedded), "trackedlinks.v1.CrmService"),
         (

@@ -59,11 +59,11 @@ class Press:
 
     def render(self, recipients: Sequence[Recipient]) -> list[Rendered | Violation]:
         """Each recipient's message, or what keeps it from being made, in order. Blocks."""
-        return [self._one(recipient, urls) for recipient, urls in zip(recipients, self.mint.urls(recipients), strict=True)]
+        minted = zip(recipients, self.mint.urls(recipients), strict=True)
+        return [urls if isinstance(urls, Violation) else self._one(recipient, urls) for recipient, urls in minted]
 
     def _one(self, recipient: Recipient, urls: dict[int, str]) -> Rendered | Violation:
-        known = {"mailing.name": self.mailing.name, "recipient.name": recipient.name, "recipient.email": recipient.email or ""}
-        fields = {name: value for name, value in known.items() if value} | recipient.merge_fields
+        fields = recipient.values(self.mailing.name)
         missing: dict[str, None] = {}
         parts = []
         for renderer in (self.html, self.text):

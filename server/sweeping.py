@@ -1,11 +1,14 @@
-"""Removes what resets leave, a slice at a time: between two slices the writer takes the clicks that wait."""
+"""Removes what resets leave and what is kept no longer, a slice at a time: between two slices the writer takes the clicks that wait."""
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 
 from server.model.errors import DomainError
+from server.store.kept import KeptStore
 from server.store.resets import ResetStore
 
 log = structlog.get_logger()
@@ -16,8 +19,10 @@ LOOK_SECONDS = 5.0
 class Sweeping:
     """Sweeps while the server runs: at start, and every few seconds."""
 
-    def __init__(self, store: ResetStore) -> None:
-        self._store = store
+    def __init__(self, resets: ResetStore, kept: KeptStore, clock: Callable[[], datetime]) -> None:
+        self._resets = resets
+        self._kept = kept
+        self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
@@ -34,9 +39,9 @@ class Sweeping:
     async def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                more = True
-                while more and not self._stopping.is_set():
-                    more = await asyncio.to_thread(self._store.sweep)
+                for sweep in (self._resets.sweep, lambda: self._kept.purge(self._clock())):
+                    while not self._stopping.is_set() and await asyncio.to_thread(sweep):
+                        pass
             except DomainError as error:
                 log.warning("sweep_postponed", reason=error.reason.value)
             except Exception as error:  # a defect here must not keep who clicked for ever: it is tried again

@@ -1,17 +1,18 @@
 """Tracking a message: which of its addresses become placements, and which stay as they are and why."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
 
 from server.messages.find import FoundAddress, find_links
 from server.messages.part import Part
-from server.messages.template import MergeField, Segment, Slot, segments_of
+from server.messages.template import MergeField, Segment, Slot, field_names, segments_of
 from server.model.errors import DomainError, Reason, Violation, invalid
 from server.model.ids import MAX_ID
-from server.model.mailing import LeftAloneReason, MessagePart, Placement
+from server.model.link import Redirect, Response
+from server.model.mailing import LeftAloneReason, MessagePart, Placement, PlacementKind
+from server.model.url_fields import url_fields
 from server.store.mailings import MailingStore
 from server.store.messages import MessageStore, StoredMessage, Use
 
@@ -24,6 +25,7 @@ MOST_NAMED = 100
 """Unknown links that an error names."""
 
 _SCHEME = "trackedlink:"
+_SPECIAL = {kind.name.replace("_", "-"): kind for kind in PlacementKind if kind is not PlacementKind.link}
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 _CHARSET = re.compile(r"utf-8|us-ascii|iso-8859-(?:[1-9]|1[0-6])|windows-125[0-8]")
 """Character sets in which every byte of HTML's own syntax means what it does in ASCII, so that offsets are bytes."""
@@ -41,7 +43,7 @@ class LeftAlone:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """An address that became a placement; `local` = its link was made for this mailing."""
+    """An address that became a placement; `local` = its link was made for this mailing, which a special link has none of."""
 
     placement: Placement
     local: bool
@@ -55,6 +57,8 @@ class Template:
     charset: str
     html: Sequence[Segment]
     text: Sequence[Segment]
+    kept_fields: Sequence[str] = ()
+    unsubscribe_placement_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,35 +86,42 @@ class Tracking:
         found += [(MessagePart.text, address) for address in find_links(Part.text, text, charset)]
         if len(found) > MOST_PLACES:
             raise _too_many("addresses", len(found))
-        self._refuse_unknown(found, html, text)
-        uses = [Use(part, at.start, at.end, at.url, _registered_id(at.url)) for part, at in found if _reason(at, track_all) is None]
+        inserted = self._inserted(found, html, text)
+        uses = [_use(part, at) for part, at in found if _reason(at, track_all) is None]
         left_alone = [LeftAlone(part, at.start, at.url[:200], why) for part, at in found if (why := _reason(at, track_all)) is not None]
         _refuse_large_answer(len(html) + len(text), uses)
-        _check_fields(template_of(StoredMessage(charset, html, text, [(use.part, use.start, use.end, 0) for use in uses])))
-        placements = self._messages.track(mailing_id, charset, html, text, uses, user, self._clock())
-        slots = [(use.part, use.start, use.end, placement.id) for use, placement in zip(uses, placements, strict=True)]
-        tracked = [Tracked(placement, not use.link_id, use.start) for use, placement in zip(uses, placements, strict=True)]
-        return TrackedMessage(template_of(StoredMessage(charset, html, text, slots)), tracked, left_alone)
+        message = StoredMessage(charset, html, text, [(use.part, use.start, use.end, 0) for use in uses])
+        template = template_of(message)
+        _check_fields(template)
+        message = replace(message, kept_fields=_kept_fields(template, uses, inserted))
+        made = self._messages.track(mailing_id, message, uses, user, self._clock())
+        tracked = [Tracked(placement, use.is_local, use.start) for use, placement in zip(uses, made.placements, strict=True)]
+        return TrackedMessage(template_of(made.message), tracked, left_alone)
 
-    def _refuse_unknown(self, found: Sequence[tuple[MessagePart, FoundAddress]], html: bytes, text: bytes) -> None:
-        """Raises MESSAGE_LINK_UNKNOWN, with line and column, for every trackedlink: address that names no registered link."""
-        inserted = [(part, at, _registered_id(at.url)) for part, at in found if at.left_alone is None and _is_inserted(at.url)]
-        known = self._messages.registered({link_id for _, _, link_id in inserted if link_id}) if inserted else set()
+    def _inserted(self, found: Sequence[tuple[MessagePart, FoundAddress]], html: bytes, text: bytes) -> Mapping[int, Response]:
+        """The registered links that are inserted in the message, and what each is answered by.
+
+        Raises MESSAGE_LINK_UNKNOWN, with line and column, for every trackedlink: address that names no registered or special link.
+        """
+        named = [(part, at, _registered_id(at.url)) for part, at in found if at.left_alone is None and _is_inserted(at.url)]
+        known = self._messages.registered({link_id for *_, link_id in named if link_id}) if named else {}
+        contents = {MessagePart.html: html, MessagePart.text: text}
         unknown = [
-            Violation(
-                part.name, f"{_place(html if part is MessagePart.html else text, at.start)}: there is no registered link {at.url[:60]!r}"
-            )
-            for part, at, link_id in islice(((part, at, link_id) for part, at, link_id in inserted if link_id not in known), MOST_NAMED)
-        ]
+            Violation(part.name, f"{_place(contents[part], at.start)}: there is no registered link {at.url[:60]!r}")
+            for part, at, link_id in named
+            if link_id not in known and _special(at.url) is None
+        ][:MOST_NAMED]
         if unknown:
             raise DomainError(Reason.message_link_unknown, f"{unknown[0].field}, {unknown[0].description}", unknown)
+        return known
 
 
 def template_of(message: StoredMessage) -> Template:
     """The message as segments."""
     slots = {part: [Slot(start, end, placement_id) for of, start, end, placement_id in message.slots if of is part] for part in MessagePart}
-    html = segments_of(Part.html, message.html, slots[MessagePart.html])
-    return Template(message.charset, html, segments_of(Part.text, message.text, slots[MessagePart.text]))
+    html = segments_of(Part.html, message.html, slots[MessagePart.html], message.charset)
+    text = segments_of(Part.text, message.text, slots[MessagePart.text], message.charset)
+    return Template(message.charset, html, text, message.kept_fields, message.unsubscribe_placement_id)
 
 
 def _check(html: bytes, text: bytes, charset: str) -> str:
@@ -155,8 +166,30 @@ def _reason(at: FoundAddress, track_all: bool) -> LeftAloneReason | None:
     return None if track_all or _is_inserted(at.url) else LeftAloneReason.not_registered
 
 
+def _use(part: MessagePart, at: FoundAddress) -> Use:
+    kind = _special(at.url) or PlacementKind.link
+    return Use(part, at.start, at.end, at.url, _registered_id(at.url), kind)
+
+
+def _kept_fields(template: Template, uses: Sequence[Use], inserted: Mapping[int, Response]) -> list[str]:
+    """The merge fields whose values are read after the mail is sent: when URLs are clicked, and when the message is viewed online."""
+    names: dict[str, None] = {}
+    for use in uses:
+        answer = inserted.get(use.link_id)
+        url = use.url if use.is_local else answer.url if isinstance(answer, Redirect) else ""
+        names |= dict.fromkeys(url_fields(url))
+    if any(use.kind is PlacementKind.view_online for use in uses):
+        names |= dict.fromkeys(field_names(template.html or template.text))
+    names.pop("mailing.name", None)  # known without the recipient
+    return list(names)
+
+
 def _is_inserted(url: str) -> bool:
     return url[: len(_SCHEME)].lower() == _SCHEME
+
+
+def _special(url: str) -> PlacementKind | None:
+    return _SPECIAL.get(url[len(_SCHEME) :].lower()) if _is_inserted(url) else None
 
 
 def _registered_id(url: str) -> int:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from server.store.database import Database
 from server.store.migrate import migrate
@@ -12,6 +13,9 @@ from tests.support.house import House
 from tests.support.postgres import Postgres
 from tests.support.server import serving
 from tests.support.stubs import Stubs
+
+settings.register_profile("ours", deadline=None)  # a busy machine is no defect
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
 
 from trackedlinks.v1 import crm_pb2, crm_service_pb2, crm_service_pb2_grpc
 
@@ -28,6 +31,8 @@ CREATE TABLE IF NOT EXISTS extra_field (person_id INTEGER, field TEXT, value TEX
 CREATE TABLE IF NOT EXISTS follow_up (id INTEGER PRIMARY KEY AUTOINCREMENT, {", ".join(FOLLOW_UP)});
 CREATE TABLE IF NOT EXISTS service_request (id INTEGER PRIMARY KEY AUTOINCREMENT, {", ".join(SERVICE_REQUEST)});
 CREATE TABLE IF NOT EXISTS applied (key TEXT PRIMARY KEY, time REAL);
+CREATE TABLE IF NOT EXISTS subscription (subscriber TEXT, mailing_type_id INTEGER, subscribed INTEGER, time REAL,
+  PRIMARY KEY (subscriber, mailing_type_id));
 CREATE INDEX IF NOT EXISTS applied_time ON applied (time);
 """
 
@@ -55,7 +60,7 @@ class Database:
 
 
 class Crm(crm_service_pb2_grpc.CrmServiceServicer):
-    """The four calls of CrmService."""
+    """The calls of CrmService."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -91,6 +96,62 @@ class Crm(crm_service_pb2_grpc.CrmServiceServicer):
             db.execute("DELETE FROM applied WHERE time < ?", [time.time() - KEPT_SECONDS])
             results = [apply(db, action) for action in request.actions]
         return crm_service_pb2.ApplyEffectsResponse(results=results)
+
+    def GetSubscriptions(self, request: crm_service_pb2.GetSubscriptionsRequest, context: Any) -> crm_service_pb2.GetSubscriptionsResponse:
+        refuse(context, wrong_count("subscribers", request.subscribers, 1000) + wrong_subscribers(request.subscribers))
+        with self._database.transaction() as db:
+            refuse_mailing_type(context, db, request.mailing_type_id, 0)
+            results = [subscriptions(db, each, request.mailing_type_id) for each in request.subscribers]
+        return crm_service_pb2.GetSubscriptionsResponse(
+            results=[crm_service_pb2.SubscriberSubscriptions(subscriptions=some) for some in results]
+        )
+
+    def SetSubscription(self, request: crm_service_pb2.SetSubscriptionRequest, context: Any) -> crm_service_pb2.Subscription:
+        refuse(context, wrong_subscribers([request.subscriber]) + wrong_ids("mailing_type_id", [request.mailing_type_id]))
+        wanted = request.change_time.ToNanoseconds() / 1e9 if request.HasField("change_time") else time.time()
+        with self._database.transaction() as db:
+            refuse_mailing_type(context, db, request.mailing_type_id)
+            (before,) = subscriptions(db, request.subscriber, request.mailing_type_id)
+            if before.subscribed != request.subscribed and before.change_time.ToNanoseconds() / 1e9 <= wanted:
+                row = [subscriber_key(request.subscriber), request.mailing_type_id, request.subscribed, wanted]
+                db.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?)", row)
+            (after,) = subscriptions(db, request.subscriber, request.mailing_type_id)
+        return after
+
+
+def subscriptions(db: sqlite3.Connection, subscriber: crm_service_pb2.Subscriber, only: int) -> list[crm_service_pb2.Subscription]:
+    """What a subscriber gets: everything that was not left."""
+    types = db.execute("SELECT id, name FROM entry WHERE catalog = ? ORDER BY id", [crm_pb2.CATALOG_MAILING_TYPE]).fetchall()
+    said = db.execute("SELECT mailing_type_id, subscribed, time FROM subscription WHERE subscriber = ?", [subscriber_key(subscriber)])
+    known = {type_id: (bool(subscribed), changed) for type_id, subscribed, changed in said}
+    found = []
+    for type_id, name in types:
+        subscribed, changed = known.get(type_id, (True, 0))
+        if only in (0, type_id):
+            found.append(crm_service_pb2.Subscription(mailing_type_id=type_id, mailing_type=name, subscribed=subscribed))
+            if changed:
+                found[-1].change_time.FromNanoseconds(int(changed * 1e9))
+    return found
+
+
+def subscriber_key(subscriber: crm_service_pb2.Subscriber) -> str:
+    """By what subscribers are told apart. A CRM that knows whose address it is would say the person."""
+    return str(subscriber.person_id) if subscriber.person_id else subscriber.email.strip().casefold()
+
+
+def wrong_subscribers(subscribers: Sequence[crm_service_pb2.Subscriber]) -> list[str]:
+    """Those that are nobody."""
+    return [f"subscribers[{index}]: must be somebody" for index, each in enumerate(subscribers) if not (each.person_id > 0 or each.email)]
+
+
+def refuse_mailing_type(context: Any, db: sqlite3.Connection, type_id: int, *also: int) -> None:
+    """Refuses a mailing type that is not there, with the reason by which the service knows that it is gone."""
+    if type_id not in also and not exists(db, crm_pb2.CATALOG_MAILING_TYPE, type_id):
+        info = any_pb2.Any()
+        info.Pack(error_details_pb2.ErrorInfo(reason="REFERENCE_NOT_FOUND", domain="trackedlinks"))
+        status = status_pb2.Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message=f"there is no mailing type {type_id}")
+        status.details.append(info)
+        context.abort_with_status(rpc_status.to_status(status))
 
 
 def apply(db: sqlite3.Connection, action: crm_service_pb2.ActionEffects) -> crm_service_pb2.AppliedEffects:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from trackedlinks_client.commands import actions, clicks, crm, doctor, folder, link, mailing, person, report, script, send
+from trackedlinks_client.commands import actions, clicks, crm, doctor, folder, link, mailing, person, report, script, send, subscriptions
 from trackedlinks_client.connection import DEFAULT_ADDRESS
 from trackedlinks_client.problems import told
 from trackedlinks_client.session import Session
@@ -57,6 +57,9 @@ _VERBS: dict[str, Callable[..., None]] = {
     "receivers": actions.receivers,
     "try": actions.try_,
     "person": person.person,
+    "subscriptions": subscriptions.subscriptions,
+    "subscribe": subscriptions.subscribe,
+    "unsubscribe": subscriptions.unsubscribe,
     "doctor": doctor.doctor,
 }
 

@@ -24,6 +24,7 @@ from trackedlinks.v1 import (
     link_service_pb2_grpc,
     mailing_service_pb2,
     mailing_service_pb2_grpc,
+    recipient_service_pb2,
     script_service_pb2,
     script_service_pb2_grpc,
 )
@@ -41,6 +42,7 @@ SERVICES = [
         script_service_pb2,
         click_service_pb2,
         action_service_pb2,
+        recipient_service_pb2,
         crm_service_pb2,
         embedded_crm_service_pb2,
     )

@@ -40,6 +40,8 @@ class Envelope:
     """With its angle brackets, unique in the world: email.utils.make_msgid() makes one."""
     recipient: Address | None = None
     """None: the mail has no To, and somebody else has to know where it goes."""
+    unsubscribe_url: str = ""
+    """For one-click unsubscribing (RFC 8058); empty: the mail says nothing about it. Have DKIM sign both headers."""
 
 
 def address(spelling: str, name: str = "") -> Address:
@@ -71,6 +73,9 @@ def eml(envelope: Envelope, rendered: Rendered, charset: str = "utf-8") -> bytes
     mail["Subject"] = envelope.subject
     mail["Date"] = format_datetime(envelope.date)
     mail["Message-ID"] = envelope.message_id
+    if envelope.unsubscribe_url:
+        mail["List-Unsubscribe"] = f"<{envelope.unsubscribe_url}>"
+        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail["MIME-Version"] = "1.0"
     if mail not in parts:
         mail["Content-Type"] = "multipart/alternative"

@@ -1,7 +1,7 @@
 """Minted URLs for any number of recipients over one stream, a batch at a time."""
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
@@ -25,15 +25,24 @@ class ForRecipient(Protocol):
 S = TypeVar("S", bound=ForRecipient)
 
 
+Values = Callable[[S], Mapping[str, str]]
+
+
+def nothing(row: ForRecipient) -> Mapping[str, str]:
+    """What a row brings of a template without kept_fields."""
+    return {}
+
+
 class WrongAnswer(Exception):
     """The service answered a stream in a way that the contract rules out."""
 
 
 def minted(
-    mailings: mailing_service_pb2_grpc.MailingServiceStub, mailing_id: int, rows: Iterable[S]
+    mailings: mailing_service_pb2_grpc.MailingServiceStub, mailing_id: int, rows: Iterable[S], values: Values[S] = nothing
 ) -> Generator[tuple[S, mailing_service_pb2.RecipientUrls], None, None]:
     """Each of the rows with its recipient's URLs of a mailing, or the error in their place, in order.
 
+    `values` gives what a row brings of the template's kept_fields; of all else that the rows hold nothing goes over the wire.
     Reads at most 2,000 rows ahead, whatever their number. Raises grpc.RpcError, WrongAnswer.
     """
     outgoing: SimpleQueue[mailing_service_pb2.MintUrlsRequest | None] = SimpleQueue()
@@ -41,7 +50,7 @@ def minted(
     waiting: deque[tuple[int, list[S]]] = deque()
     try:
         for sequence, batch in enumerate(batches(rows, MOST_RECIPIENTS)):
-            recipients = [_identity(row.recipient) for row in batch]
+            recipients = [_needed(row.recipient, values(row)) for row in batch]
             outgoing.put(mailing_service_pb2.MintUrlsRequest(mailing_id=mailing_id, sequence=sequence, recipients=recipients))
             waiting.append((sequence, batch))
             if len(waiting) == WINDOW:
@@ -65,12 +74,13 @@ def batches(rows: Iterable[S], size: int) -> Iterator[list[S]]:
         yield batch
 
 
-def _identity(recipient: mailing_pb2.Recipient) -> mailing_pb2.Recipient:
-    """What minting needs; names and merge fields stay here."""
-    needed = mailing_pb2.Recipient()
-    needed.CopyFrom(recipient)
-    needed.ClearField("name")
-    needed.ClearField("merge_fields")
+def _needed(recipient: mailing_pb2.Recipient, values: Mapping[str, str]) -> mailing_pb2.Recipient:
+    """What minting needs: who it is, and the values that the service keeps."""
+    needed = mailing_pb2.Recipient(test=recipient.test, do_not_track=recipient.do_not_track, merge_fields=values)
+    if recipient.HasField("person_id"):
+        needed.person_id = recipient.person_id
+    elif recipient.HasField("email"):
+        needed.email = recipient.email
     return needed
 
 

@@ -12,7 +12,7 @@ _REASONS = {
     mailing_service_pb2.LEFT_ALONE_REASON_ANCHOR: "points within the message",
     mailing_service_pb2.LEFT_ALONE_REASON_RELATIVE: "has no host of its own",
     mailing_service_pb2.LEFT_ALONE_REASON_MARKED: 'carries data-track="false"',
-    mailing_service_pb2.LEFT_ALONE_REASON_MERGE_FIELD: "holds a merge field",
+    mailing_service_pb2.LEFT_ALONE_REASON_MERGE_FIELD: "holds a merge field in scheme or host, or what is none",
     mailing_service_pb2.LEFT_ALONE_REASON_EMPTY: "is empty",
     mailing_service_pb2.LEFT_ALONE_REASON_INVALID_URL: "is no URL that a redirect may lead to",
     mailing_service_pb2.LEFT_ALONE_REASON_NOT_REGISTERED: "not a registered link, and the mailing does not track all links",
@@ -33,6 +33,13 @@ def enum(values: EnumDescriptor, number: int, prefix: str) -> str:
 def part(value: mailing_pb2.MessagePart.ValueType) -> str:
     """A part of a message."""
     return enum(mailing_pb2.MessagePart.DESCRIPTOR, value, "MESSAGE_PART_")
+
+
+def whose(of: mailing_service_pb2.TrackedAddress) -> str:
+    """What a tracked address of a message became."""
+    if of.placement.kind == mailing_pb2.PLACEMENT_KIND_LINK:
+        return "this mailing's" if of.local else "registered"
+    return enum(mailing_pb2.PlacementKind.DESCRIPTOR, of.placement.kind, "PLACEMENT_KIND_")
 
 
 def response(link: link_pb2.Link) -> str:

@@ -12,7 +12,7 @@ from redirect.token import Verifier
 from server.clicks.answer import Answered, answered
 from server.clicks.group_commit import GroupCommit
 from server.clicks.preparing import Preparing
-from server.model.click import Evidence, RecordedClick, SeenClick, click_seconds
+from server.model.click import Evidence, RecordedClick, SeenClick, SpecialLink, click_seconds
 from server.model.errors import DomainError, Reason, Violation, invalid
 from server.model.script import Unprepared
 from server.store.recording import Result
@@ -25,6 +25,10 @@ METHODS = ("GET", "HEAD")
 
 FUTURE = timedelta(minutes=5)
 """How far the clock of whoever saw the click may be ahead."""
+
+
+Settled = Answered | SpecialLink | DomainError
+"""What a click is answered by: what its recipient gets, that it is none but opens a special link, or why it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class ClickWay:
         self._outside = outside
         self._clock = clock
 
-    async def record(self, drafts: Sequence[ClickDraft]) -> list[Answered | DomainError | Task[Answered | DomainError]]:
+    async def record(self, drafts: Sequence[ClickDraft]) -> list[Settled | Task[Settled]]:
         """What each click is answered by, or why it is refused, in order; those answered are durable.
 
         A click that waits for something of its own, a script or a remote CRM, is a task: nobody else waits for it. It ends with the answer.
@@ -74,7 +78,7 @@ class ClickWay:
         results = iter(await self._try_to_commit(batch) if batch else [])
         return [self._answered(seen, next(results)) if isinstance(seen, SeenClick) else seen for seen in checked]
 
-    def _answered(self, seen: SeenClick, result: Result) -> Answered | DomainError | Task[Answered | DomainError]:
+    def _answered(self, seen: SeenClick, result: Result) -> Settled | Task[Settled]:
         match result:
             case Unprepared():
                 return asyncio.create_task(self._prepared(seen, result))
@@ -82,10 +86,10 @@ class ClickWay:
                 return asyncio.create_task(self._waited_for(result))
             case RecordedClick():
                 return answered(result)
-            case DomainError():
+            case SpecialLink() | DomainError():
                 return result
 
-    async def _prepared(self, seen: SeenClick, unprepared: Unprepared) -> Answered | DomainError:
+    async def _prepared(self, seen: SeenClick, unprepared: Unprepared) -> Settled:
         """Does what the click waits for and records it; once more when its link was changed meanwhile, and then as it is."""
         result: Result = unprepared
         for final in (False, True):
@@ -95,9 +99,9 @@ class ClickWay:
         assert not isinstance(result, Unprepared), "what is final is recorded"
         if isinstance(result, RecordedClick) and result.in_remote_crm and self._outside.patient:
             return await self._waited_for(result)
-        return result if isinstance(result, DomainError) else answered(result)
+        return answered(result) if isinstance(result, RecordedClick) else result
 
-    async def _waited_for(self, recorded: RecordedClick) -> Answered | DomainError:
+    async def _waited_for(self, recorded: RecordedClick) -> Settled:
         """The answer, once a remote CRM has what the click made happen, or after the time that a recipient waits for it at most."""
         await self._outside.settled(recorded.click.id, recorded.in_remote_crm)
         return answered(recorded)

@@ -9,7 +9,7 @@ from server.messages.part import Part
 from server.messages.plain_text import addresses_of
 from server.messages.references import decoded
 from server.model.mailing import LeftAloneReason
-from server.model.urls import problem_of
+from server.model.url_fields import FIELD, fields_choose_server, problem_of_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class FoundAddress:
 
 
 def find_links(part: Part, content: bytes, charset: str = "utf-8") -> list[FoundAddress]:
-    """Every href of `a` and `area` in HTML, every web address in text: ascending and disjoint. Never raises.
+    """Every href of `a`, `area` and VML shapes in HTML, every web address in text: ascending and disjoint. Never raises.
 
-    An address `trackedlink:...` means a registered or special link; it is never left alone unless it holds a merge field. The charset
-    must be a superset of ASCII.
+    Conditional comments are HTML like the rest, since Outlook shows them. An address `trackedlink:...` means a registered or special
+    link; it is never left alone unless it holds a merge field. The charset must be a superset of ASCII.
     """
     match part:
         case Part.html:
@@ -37,6 +37,10 @@ def find_links(part: Part, content: bytes, charset: str = "utf-8") -> list[Found
 
 
 _LINKING_TAGS = frozenset((b"a", b"area"))
+_VML = b"v:"
+_NOT_LINKING = frozenset((b"v:fill", b"v:imagedata", b"v:stroke", b"v:textpath"))
+"""Parts of VML shapes whose href is a picture."""
+
 _SPACE = HTML_SPACE.decode("ascii")
 _SCHEME = re.compile(r"[\x00-\x20]*([A-Za-z][A-Za-z0-9+.-]*):")
 _DROPPED_BY_BROWSERS = str.maketrans("", "", "\t\n\r")
@@ -44,8 +48,14 @@ _DROPPED_BY_BROWSERS = str.maketrans("", "", "\t\n\r")
 
 def _in_html(content: bytes, charset: str) -> Iterator[FoundAddress]:
     for token in tokens_of(content):
-        if isinstance(token, StartTag) and token.name in _LINKING_TAGS and (place := token.attributes.get(b"href")):
-            yield _found(Part.html, content, place, charset, _is_marked(content, token.attributes))
+        if isinstance(token, StartTag) and _links(token.name):
+            place = token.attributes.get(b"href") or token.attributes.get(b"xlink:href")
+            if place:
+                yield _found(Part.html, content, place, charset, _is_marked(content, token.attributes))
+
+
+def _links(tag: bytes) -> bool:
+    return tag in _LINKING_TAGS or (tag.startswith(_VML) and tag not in _NOT_LINKING)
 
 
 def _is_marked(content: bytes, attributes: Mapping[bytes, tuple[int, int]]) -> bool:
@@ -70,24 +80,19 @@ def _why_left_alone(url: str, marked: bool) -> LeftAloneReason | None:
     visited = url.translate(_DROPPED_BY_BROWSERS)
     found = _SCHEME.match(visited)
     scheme = found[1].lower() if found else ""
-    has_field = _has_merge_field(url)
     if not url:
         return LeftAloneReason.empty
     if scheme == "trackedlink":
-        return LeftAloneReason.merge_field if has_field else None
+        return LeftAloneReason.merge_field if "{{" in url else None
     if marked:
         return LeftAloneReason.marked
     if visited.startswith("#"):
         return LeftAloneReason.anchor
     if scheme not in ("", "http", "https"):
         return LeftAloneReason.not_http
-    if has_field:
+    # What is in braces and no field of ours is another system's, which will fill it in before or after us.
+    if fields_choose_server(url) or "{{" in FIELD.sub("x", url):
         return LeftAloneReason.merge_field
     if not scheme:
         return LeftAloneReason.relative
-    return LeftAloneReason.invalid_url if problem_of(url) else None
-
-
-def _has_merge_field(url: str) -> bool:
-    opening = url.find("{{")
-    return opening >= 0 and url.find("}}", opening + 2) >= 0
+    return LeftAloneReason.invalid_url if problem_of_url(url) else None

@@ -12,52 +12,79 @@ HTML_SPACE = b"\t\n\f\r "
 
 @dataclass(frozen=True, slots=True)
 class StartTag:
-    """A complete start tag: its name and the places of its attributes' values (without quotes), names in lower case.
+    """A complete start tag, content[start:end]: its name and the places of its attributes' values (without quotes), names in lower case.
 
     Of attributes with one name the first counts. An attribute without value has an empty place at its end.
     """
 
+    start: int
+    end: int
     name: bytes
     attributes: Mapping[bytes, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Unshown:
-    """Bytes that no reader sees as text or follows as a link: a comment, a doctype, or what stands in a script or style element."""
+    """Bytes that no reader sees as text or follows as a link: a comment, a doctype, an end tag, a tag that the input ends in.
+
+    And what stands in elements such as script and style, in which nothing is markup and no character reference is read.
+    """
 
     start: int
     end: int
 
 
-def tokens_of(content: bytes) -> Iterator[StartTag | Unshown]:
-    """The start tags and unshown stretches in the order they stand in; time grows with the length only. Never raises."""
-    position, last_close = 0, content.rfind(b">")
-    while opening := _OPENING.search(content, position):
-        name = opening["name"]
-        if name is None:
-            position = _comment_end(content, opening)
-            yield Unshown(opening.start(), position)
+@dataclass(frozen=True, slots=True)
+class ConditionalComment:
+    """What stands in a comment `<!--[if mso]>...<![endif]-->`: HTML to Outlook, nothing to others. Its tokens follow."""
+
+    start: int
+    end: int
+
+
+Token = StartTag | Unshown | ConditionalComment
+
+
+def tokens_of(content: bytes) -> Iterator[Token]:
+    """The tokens in the order they stand in, those of conditional comments among them; time grows with the length only. Never raises."""
+    return _tokens(content, 0, len(content))
+
+
+def _tokens(content: bytes, position: int, end: int) -> Iterator[Token]:
+    last_close = content.rfind(b">", position, end)
+    last_comment_end = max(content.rfind(b"-->", position, end), content.rfind(b"--!>", position, end))
+    while opening := _OPENING.search(content, position, end):
+        start, position = opening.span()
+        name = (opening["name"] or b"").lower()
+        if not name:
+            unended = opening["comment"] and start > last_comment_end
+            text_end, comment_end = (end, end) if unended else _comment_ends(content, opening, end)
+            condition = _CONDITION.match(content, start, text_end)
+            position = condition.end() if condition else comment_end
+            yield Unshown(start, position)
+            if condition:
+                yield ConditionalComment(position, text_end)
+            if condition and text_end < end:
+                # A comment holds no whole comment, so that this goes no deeper; one without end goes on in this very loop.
+                yield from _tokens(content, position, text_end)
+                position = comment_end
             continue
-        if opening.start() > last_close:
-            return
         attributes: dict[bytes, tuple[int, int]] = {}
-        end = _read_attributes(content, opening.end(), attributes)
-        if end is None:
-            return
-        position = end
-        if opening["slash"]:
+        tag_end = _read_attributes(content, position, end, attributes) if start < last_close else None
+        position = end if tag_end is None else tag_end
+        if tag_end is None or opening["slash"]:
+            yield Unshown(start, position)
             continue
-        name = name.lower()
-        yield StartTag(name, attributes)
+        yield StartTag(start, position, name, attributes)
         if name in _RAW_TEXT:
-            end = _script_end(content, position) if name == b"script" else _raw_text_end(content, position, _RAW_TEXT[name])
-            if name in (b"script", b"style"):
-                yield Unshown(position, end)
-            position = end
+            raw_start, position = position, _raw_text_end(content, position, end, name)
+            if name not in _TEXT_ONLY:
+                yield Unshown(raw_start, position)
 
 
 _OPENING = re.compile(rb"<(?:(?P<slash>/?)(?P<name>[A-Za-z][^\t\n\f\r />]*)|(?P<comment>!--)|[!?/])")
 _COMMENT_END = re.compile(rb"--!?>")
+_CONDITION = re.compile(rb"<!--[\t\n\f\r ]*\[[\t\n\f\r ]*if(?=[\t\n\f\r (!])[^\]>]*\][\t\n\f\r ]*>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(
     rb"""[\t\n\f\r /]*(?:
         (?P<close>>)
@@ -76,23 +103,25 @@ _RAW_TEXT = {
     name: re.compile(rb"</%b(?=[\t\n\f\r />])" % name, re.IGNORECASE)
     for name in (b"script", b"style", b"textarea", b"title", b"xmp", b"noembed", b"noframes", b"iframe", b"plaintext")
 }
+_TEXT_ONLY = frozenset((b"textarea", b"title"))
 _IN_SCRIPT = re.compile(rb"<!--|-->|<(?P<slash>/?)script(?=[\t\n\f\r />])", re.IGNORECASE)
 
 
-def _comment_end(content: bytes, opening: re.Match[bytes]) -> int:
+def _comment_ends(content: bytes, opening: re.Match[bytes], end: int) -> tuple[int, int]:
+    """Where the text of the comment ends, and where the comment."""
     start = opening.end()
     if not opening["comment"]:  # `<!doctype`, `<![if`, `<?xml`, `</ `: all of them end at the first >
-        return content.find(b">", start) + 1 or len(content)
+        close = content.find(b">", start, end)
+        return (close, close + 1) if close >= 0 else (end, end)
     for whole in (b">", b"->"):
-        if content.startswith(whole, start):
-            return start + len(whole)
-    end = _COMMENT_END.search(content, start)
-    return end.end() if end else len(content)
+        if content.startswith(whole, start, end):
+            return start, start + len(whole)
+    return found.span() if (found := _COMMENT_END.search(content, start, end)) else (end, end)
 
 
-def _read_attributes(content: bytes, position: int, attributes: dict[bytes, tuple[int, int]]) -> int | None:
+def _read_attributes(content: bytes, position: int, end: int, attributes: dict[bytes, tuple[int, int]]) -> int | None:
     """Puts the places of values into attributes; where the tag ends, or None when the input ends within it."""
-    while found := _ATTRIBUTE.match(content, position):
+    while found := _ATTRIBUTE.match(content, position, end):
         position = found.end()
         match found.lastgroup:
             case "close":
@@ -106,15 +135,21 @@ def _read_attributes(content: bytes, position: int, attributes: dict[bytes, tupl
     return None
 
 
-def _raw_text_end(content: bytes, start: int, closing: re.Pattern[bytes]) -> int:
-    end = closing.search(content, start) if closing is not _RAW_TEXT[b"plaintext"] else None
-    return end.start() if end else len(content)
+def _raw_text_end(content: bytes, position: int, end: int, name: bytes) -> int:
+    match name:
+        case b"script":
+            return _script_end(content, position, end)
+        case b"plaintext":
+            return end
+        case _:
+            found = _RAW_TEXT[name].search(content, position, end)
+            return found.start() if found else end
 
 
-def _script_end(content: bytes, position: int) -> int:
+def _script_end(content: bytes, position: int, end: int) -> int:
     """Where the script's text ends: inside `<!-- <script>` the next `</script>` does not end it."""
     escaped = doubly = False
-    while found := _IN_SCRIPT.search(content, position):
+    while found := _IN_SCRIPT.search(content, position, end):
         position = found.end()
         match found[0]:
             case b"<!--":
@@ -125,4 +160,4 @@ def _script_end(content: bytes, position: int) -> int:
                 return found.start()
             case _:
                 doubly = escaped and not found["slash"]
-    return len(content)
+    return end

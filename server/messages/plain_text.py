@@ -12,13 +12,14 @@ def addresses_of(content: bytes, charset: str) -> Iterator[tuple[int, int]]:
     position = 0
     while found := _START.search(content, position):
         position = _stretch_end(content, found.end(), stop)
-        end = _trimmed(content, found.end(), position)
+        end = _trimmed(content, found.start(), found.end(), position)
         if end > found.end():
             yield found.start(), end
 
 
 _START = re.compile(rb"(?<![A-Za-z0-9])(?:https?://|trackedlink:)", re.IGNORECASE)
 _MARKS = "\u00a0\u1680\u2007\u2009\u200b\u2028\u2029\u202f\u3000\ufeff«»‹›“”„‟‘’‚‛…、。「」『』【】（）"
+_EMPHASIS = b"*_~"
 _BRACKETS = ((b"(", b")"), (b"[", b"]"), (b"{", b"}"))
 
 
@@ -44,14 +45,14 @@ def _stretch_end(content: bytes, position: int, stop: re.Pattern[bytes]) -> int:
     return len(content)
 
 
-def _trimmed(content: bytes, start: int, end: int) -> int:
-    """The end without punctuation that belongs to the sentence, and without brackets that were opened before the address."""
+def _trimmed(content: bytes, begin: int, start: int, end: int) -> int:
+    """The end without punctuation that belongs to the sentence, brackets that were opened before the address, and what emphasises it."""
     surplus = {closing[0]: content.count(closing, start, end) - content.count(opening, start, end) for opening, closing in _BRACKETS}
     while end > start:
         last = content[end - 1]
         if surplus.get(last, 0) > 0:
             surplus[last] -= 1
-        elif last not in b".,;:!?'":
+        elif last not in b".,;:!?'" and not (last in _EMPHASIS and content[begin - 1 : begin] == bytes((last,))):
             break
         end -= 1
     return end

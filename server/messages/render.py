@@ -1,8 +1,8 @@
 """Renders a template for one recipient."""
 
-import html
 from collections.abc import Mapping, Sequence
 
+from server.messages.escaping import MergeFieldEscaping, escaped
 from server.messages.part import Part
 from server.messages.template import Literal, MergeField, PlacementSlot, Segment, field_names
 
@@ -23,7 +23,7 @@ class Renderer:
         self._charset = charset
         self._pieces: list[bytes] = []
         self._placements: list[tuple[int, int]] = []
-        self._fields: list[tuple[int, str]] = []
+        self._fields: list[tuple[int, tuple[str, MergeFieldEscaping]]] = []
         self._names = field_names(segments)
         for index, segment in enumerate(segments):
             match segment:
@@ -32,9 +32,10 @@ class Renderer:
                 case PlacementSlot(placement_id):
                     self._pieces.append(b"")
                     self._placements.append((index, placement_id))
-                case MergeField(name):
+                case MergeField(name, escaping):
                     self._pieces.append(b"")
-                    self._fields.append((index, name))
+                    self._fields.append((index, (name, escaping)))
+        self._values = dict.fromkeys(value for _, value in self._fields)
 
     @property
     def size(self) -> int:
@@ -44,8 +45,8 @@ class Renderer:
     def render(self, urls: Mapping[int, str], fields: Mapping[str, str]) -> bytes:
         """The message with the URL of each placement (by id, ASCII) and the value of each merge field.
 
-        Values are escaped in HTML and go in as they are in text; a character that the charset lacks becomes a numeric reference or `?`.
-        Raises MissingFields, KeyError for a placement without URL, LookupError for an unknown charset when there are fields.
+        Values are escaped as their places in the message need. Raises MissingFields, KeyError for a placement without URL, LookupError for
+        an unknown charset when there are fields.
         """
         pieces = self._pieces.copy()
         for index, placement_id in self._placements:
@@ -53,17 +54,10 @@ class Renderer:
         if self._fields:
             if missing := [name for name in self._names if name not in fields]:
                 raise MissingFields(missing)
-            values = {name: self._encoded(fields[name]) for name in self._names}
-            for index, name in self._fields:
-                pieces[index] = values[name]
+            values = {(name, how): escaped(fields[name], how, self._part, self._charset) for name, how in self._values}
+            for index, value in self._fields:
+                pieces[index] = values[value]
         return b"".join(pieces)
-
-    def _encoded(self, value: str) -> bytes:
-        match self._part:
-            case Part.html:
-                return html.escape(value).encode(self._charset, "xmlcharrefreplace")
-            case Part.text:
-                return value.encode(self._charset, "replace")
 
 
 def render(part: Part, segments: Sequence[Segment], urls: Mapping[int, str], fields: Mapping[str, str], charset: str) -> bytes:

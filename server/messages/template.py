@@ -1,10 +1,10 @@
 """A message as a template: literal bytes, the places of tracked addresses, and merge fields."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from server.messages.markup import Unshown, tokens_of
+from server.messages.escaping import MergeFieldEscaping
+from server.messages.fields import fields_of
 from server.messages.part import Part
 
 
@@ -24,9 +24,10 @@ class PlacementSlot:
 
 @dataclass(frozen=True, slots=True)
 class MergeField:
-    """Where a value of the recipient goes."""
+    """Where a value of the recipient goes, and how it is escaped there."""
 
     name: str
+    escaping: MergeFieldEscaping = MergeFieldEscaping.text
 
 
 Segment = Literal | PlacementSlot | MergeField
@@ -41,15 +42,15 @@ class Slot:
     placement_id: int
 
 
-def segments_of(part: Part, content: bytes, slots: Sequence[Slot]) -> tuple[Segment, ...]:
+def segments_of(part: Part, content: bytes, slots: Sequence[Slot], charset: str = "utf-8") -> tuple[Segment, ...]:
     """The content as segments in order; literals, slots and merge fields cover every byte once. Slots must be ascending and disjoint.
 
     A merge field is `{{ name }}`, blanks optional. A backslash or brace before it keeps it literal (`\\{{name}}`, `{{{name}}}`), and in
-    HTML so do comments, scripts and style sheets. Raises ValueError for slots that overlap, go back or leave the content.
+    HTML so does a place where `fields_of` sees none. Raises ValueError for slots that overlap, go back or leave the content.
     """
     segments: list[Segment] = []
     position = 0
-    for start, end, segment in sorted([*_placed(content, slots), *_fields(part, content, slots)], key=lambda each: each[0]):
+    for start, end, segment in sorted([*_placed(content, slots), *_fields(part, content, slots, charset)], key=lambda each: each[0]):
         if position < start:
             segments.append(Literal(content[position:start]))
         segments.append(segment)
@@ -65,7 +66,6 @@ def field_names(segments: Sequence[Segment]) -> tuple[str, ...]:
 
 
 _Placed = tuple[int, int, Segment]
-_FIELD = re.compile(rb"(?<![\\{])\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]{0,63})[ \t]*\}\}")
 
 
 def _placed(content: bytes, slots: Sequence[Slot]) -> Iterator[_Placed]:
@@ -77,15 +77,11 @@ def _placed(content: bytes, slots: Sequence[Slot]) -> Iterator[_Placed]:
         yield slot.start, slot.end, PlacementSlot(slot.placement_id)
 
 
-def _fields(part: Part, content: bytes, slots: Sequence[Slot]) -> Iterator[_Placed]:
-    closed = [(slot.start, slot.end) for slot in slots]
-    if part is Part.html:
-        closed += [(token.start, token.end) for token in tokens_of(content) if isinstance(token, Unshown)]
-    behind = (len(content), len(content) + 1)
-    ranges = iter(sorted(closed))
-    start, end = next(ranges, behind)
-    for found in _FIELD.finditer(content):
-        while end <= found.start():
-            start, end = next(ranges, behind)
-        if found.end() <= start:
-            yield found.start(), found.end(), MergeField(found[1].decode("ascii"))
+def _fields(part: Part, content: bytes, slots: Sequence[Slot], charset: str) -> Iterator[_Placed]:
+    remaining = iter(slots)
+    slot = next(remaining, None)
+    for field in fields_of(part, content, charset):
+        while slot is not None and slot.end <= field.start:
+            slot = next(remaining, None)
+        if slot is None or field.end <= slot.start:
+            yield field.start, field.end, MergeField(field.name, field.escaping)

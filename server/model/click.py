@@ -11,6 +11,7 @@ from sqlmodel import Field, SQLModel
 from server.model.action import ActionOutcome, ActionState
 from server.model.crm import Catalog, CatalogEntry, Person
 from server.model.ids import NOBODY
+from server.model.mailing import PlacementKind
 from server.model.script import ScriptDecision
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -113,10 +114,17 @@ class RecordedClick:
 
 
 @dataclass(frozen=True, slots=True)
+class SpecialLink:
+    """A special link was opened: no click, and nothing is stored."""
+
+    kind: PlacementKind
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a click is answered by, as it is stored: an ASCII location to redirect to, or the text of a page before it is filled in.
 
-    `form` is a location that is still to be filled in for the recipient; it is never stored.
+    `form` is a URL that is still to be filled in for the recipient; it is never stored.
     """
 
     location: str = ""

@@ -11,17 +11,18 @@ from sqlmodel import SQLModel
 from server.model.action import LinkAction
 from server.model.ids import OptionalId
 from server.model.text import LongText, Name
+from server.model.url_fields import problem_of_url
 from server.model.urls import problem_of
 
 
 def _destination(url: str) -> str:
-    if problem := problem_of(url):
+    if problem := problem_of_url(url):
         raise ValueError(problem)
     return url
 
 
 DestinationUrl = Annotated[str, StringConstraints(max_length=4000), AfterValidator(_destination)]
-"""A URL that recipients may be sent to; kept byte for byte."""
+"""A URL that recipients may be sent to; kept byte for byte. Merge fields after its host are filled in with what the recipient brought."""
 
 
 _FIELD = re.compile(r"\{\{([^{}]*)\}\}")

@@ -78,6 +78,9 @@ class PlacementKind(IntEnum):
     """What a placement is for; stored, so the numbers stay."""
 
     link = 1
+    unsubscribe = 2
+    manage_subscriptions = 3
+    view_online = 4
 
 
 class MessagePart(IntEnum):
@@ -90,11 +93,11 @@ class MessagePart(IntEnum):
 
 
 class Placement(SQLModel):
-    """One use of a link in a mailing; outside one, mailing_id is 0."""
+    """One use of a link in a mailing; outside one, mailing_id is 0, and of a special link link_id is."""
 
     id: int = 0
     mailing_id: int
-    link_id: int
+    link_id: int = 0
     kind: PlacementKind = PlacementKind.link
     part: MessagePart
     ordinal: int = 0
@@ -136,6 +139,16 @@ class Recipient(SQLModel):
     test: bool = False
     do_not_track: bool = False
     merge_fields: dict[_FIELD_NAME, str] = Field(default_factory=dict, max_length=100)
+
+    @property
+    def is_somebody(self) -> bool:
+        """Whether it has an identity."""
+        return bool(self.person_id or self.email)
+
+    def values(self, mailing_name: str) -> dict[str, str]:
+        """What merge fields are filled in with: what goes without saying, and what the recipient brings, which takes precedence."""
+        known = {"mailing.name": mailing_name, "recipient.name": self.name, "recipient.email": self.email or ""}
+        return {name: value for name, value in known.items() if value} | self.merge_fields
 
     @model_validator(mode="after")
     def _small_enough(self) -> "Recipient":

@@ -1,6 +1,7 @@
 """Checks of the arguments of a call that no model has: ids, counts, searches."""
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar, cast
 
@@ -119,6 +120,15 @@ def one_of(request: Message, oneof: str) -> None:
     if request.WhichOneof(oneof) is None:
         members = " or ".join(field.name for field in request.DESCRIPTOR.oneofs_by_name[oneof].fields)
         raise invalid(Violation(oneof, f"{members} must be given"))
+
+
+def past_time(name: str, value: object, now: datetime) -> datetime:
+    """The time; now where none is given. Raises INVALID_FIELD for what is none, and for one more than 5 minutes ahead."""
+    if value is None:
+        return now
+    if not isinstance(value, datetime) or value > now + timedelta(minutes=5):
+        raise invalid(Violation(name, "must be a time, not more than 5 minutes in the future"))
+    return value
 
 
 def known_verdict(number: int) -> Verdict | None:

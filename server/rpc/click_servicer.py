@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from redirect.token import KEYS_METADATA
 from server.clickers import Clickers
 from server.clicks.way import ClickDraft, ClickWay
-from server.model.click import Click, ClickerTarget, Evidence
+from server.model.click import Click, ClickerTarget, Evidence, SpecialLink
 from server.model.crm import Catalog, CatalogEntry
 from server.model.errors import DomainError, Violation, invalid
 from server.model.mailing import Recipient
@@ -38,6 +38,8 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
         answer = await asyncio.shield(result) if isinstance(result, asyncio.Task) else result  # a caller that goes does not undo it
         if isinstance(answer, DomainError):
             raise answer
+        if isinstance(answer, SpecialLink):
+            return click_service_pb2.RecordClickResponse(special_link=wire.to_message(answer, click_service_pb2.SpecialLink))
         recipients = await run(self._clickers.recipients, [answer.click.recipient])
         response = click_service_pb2.RecordClickResponse(click=_click(answer.click, recipients), duplicate=answer.duplicate)
         if answer.page is not None:

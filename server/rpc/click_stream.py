@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import structlog
 
 from server.clicks.answer import Answered
-from server.clicks.way import ClickDraft, ClickWay
+from server.clicks.way import ClickDraft, ClickWay, Settled
+from server.model.click import SpecialLink
 from server.model.errors import DomainError, Reason
 from server.rpc import checks, wire
 from server.rpc.errors import RETRYABLE
@@ -84,7 +85,7 @@ class ClickStream:
             done, _ = await asyncio.wait(later, return_when=asyncio.FIRST_COMPLETED)
             await self._answer([(later.pop(task), _result(task)) for task in done], [])
 
-    async def _answer(self, results: Sequence[tuple[str, Answered | DomainError]], deferred: Sequence[str]) -> None:
+    async def _answer(self, results: Sequence[tuple[str, Settled]], deferred: Sequence[str]) -> None:
         durable = [click_id for click_id, result in results if isinstance(result, Answered)]
         pieces = [Response(answers=some) for _, some in in_pieces([_answer(click_id, result) for click_id, result in results])]
         pieces[0].committed.extend(durable)
@@ -93,7 +94,7 @@ class ClickStream:
             await self._responses.put(piece)
 
 
-def _result(task: Task[Answered | DomainError]) -> Answered | DomainError:
+def _result(task: Task[Settled]) -> Settled:
     error = task.exception()
     return task.result() if error is None else _defect(error)
 
@@ -103,12 +104,14 @@ def _defect(error: BaseException) -> DomainError:
     return DomainError(Reason.defect, "the server has a defect; its log says more")
 
 
-def _answer(click_id: str, result: Answered | DomainError) -> click_service_pb2.ClickAnswer:
+def _answer(click_id: str, result: Settled) -> click_service_pb2.ClickAnswer:
     match result:
         case DomainError():
             reason = error_pb2.ErrorReason.Value(f"ERROR_REASON_{result.reason.value}")
             error = click_service_pb2.ClickError(reason=reason, message=result.message, retryable=result.reason in RETRYABLE)
             return click_service_pb2.ClickAnswer(click_id=click_id, error=error)
+        case SpecialLink():
+            return click_service_pb2.ClickAnswer(click_id=click_id, special_link=wire.to_message(result, click_service_pb2.SpecialLink))
         case Answered(page=None):
             return click_service_pb2.ClickAnswer(click_id=click_id, location=result.location)
         case Answered():

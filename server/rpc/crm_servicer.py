@@ -4,7 +4,9 @@ from typing import Any
 
 from server.crm_admin import EmbeddedCrm
 from server.model.crm import Person
+from server.model.errors import Violation, invalid
 from server.model.reference import EntryReference
+from server.model.subscription import Subscriber
 from server.rpc import checks, effects, wire
 from server.rpc.calls import now, run
 from trackedlinks.v1 import crm_pb2, crm_service_pb2, crm_service_pb2_grpc
@@ -40,9 +42,40 @@ class CrmServicer(crm_service_pb2_grpc.CrmServiceServicer):
             missing=[wire.to_message(reference, crm_service_pb2.Reference) for reference in missing]
         )
 
+    async def GetSubscriptions(
+        self, request: crm_service_pb2.GetSubscriptionsRequest, context: Any
+    ) -> crm_service_pb2.GetSubscriptionsResponse:
+        with checks.AllAtOnce() as each:
+            each(checks.count, "subscribers", len(request.subscribers), 1000)
+            each(checks.not_negative, mailing_type_id=request.mailing_type_id)
+            paths = [f"subscribers[{index}]" for index in range(len(request.subscribers))]
+            subscribers = each(checks.all_of, _subscriber, request.subscribers[:1000], paths[:1000])
+        found = await run(self._crm.subscriptions, subscribers, request.mailing_type_id)
+        results = [
+            crm_service_pb2.SubscriberSubscriptions(subscriptions=[wire.to_message(one, crm_service_pb2.Subscription) for one in some])
+            for some in found
+        ]
+        answer = crm_service_pb2.GetSubscriptionsResponse(results=results)
+        checks.answer_fits("subscribers", answer)
+        return answer
+
+    async def SetSubscription(self, request: crm_service_pb2.SetSubscriptionRequest, context: Any) -> crm_service_pb2.Subscription:
+        with checks.AllAtOnce() as each:
+            subscriber = each(_subscriber, request.subscriber, "subscriber")
+            each(checks.positive, mailing_type_id=request.mailing_type_id)
+            time = each(checks.past_time, "change_time", wire.to_values(request).get("change_time"), now())
+        found = await run(self._crm.set_subscription, subscriber, request.mailing_type_id, request.subscribed, time)
+        return wire.to_message(found, crm_service_pb2.Subscription)
+
     async def ApplyEffects(self, request: crm_service_pb2.ApplyEffectsRequest, context: Any) -> crm_service_pb2.ApplyEffectsResponse:
         results = await run(self._crm.apply, effects.to_actions(request), now())
         return crm_service_pb2.ApplyEffectsResponse(results=[wire.to_message(result, crm_service_pb2.AppliedEffects) for result in results])
+
+
+def _subscriber(message: crm_service_pb2.Subscriber, path: str) -> Subscriber:
+    if message.WhichOneof("subscriber") is None:
+        raise invalid(Violation(path, "person_id or email must be given"))
+    return wire.to_model(message, Subscriber, path)
 
 
 def to_person(person: Person) -> crm_pb2.Person:

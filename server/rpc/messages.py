@@ -25,8 +25,13 @@ def mailing_link(found: MailingLink) -> mailing_service_pb2.MailingLink:
 
 def tracked_message(message: TrackedMessage) -> mailing_service_pb2.TrackMessageResponse:
     """What tracking a message gave."""
+    made = message.template
     template = mailing_pb2.MessageTemplate(
-        html=map(_segment, message.template.html), text=map(_segment, message.template.text), charset=message.template.charset
+        html=map(_segment, made.html),
+        text=map(_segment, made.text),
+        charset=made.charset,
+        kept_fields=made.kept_fields,
+        unsubscribe_placement_id=made.unsubscribe_placement_id,
     )
     return mailing_service_pb2.TrackMessageResponse(
         template=template,
@@ -39,10 +44,7 @@ def minted(mint: Mint, messages: Sequence[mailing_pb2.Recipient]) -> list[mailin
     """Each recipient's URLs, or what is wrong with the recipient, in order. Blocks."""
     recipients = checked(messages)
     urls = iter(mint.urls([recipient for recipient in recipients if isinstance(recipient, Recipient)]))
-    return [
-        _urls(next(urls)) if isinstance(recipient, Recipient) else mailing_service_pb2.RecipientUrls(error=error_of(recipient))
-        for recipient in recipients
-    ]
+    return [_urls(next(urls) if isinstance(recipient, Recipient) else recipient) for recipient in recipients]
 
 
 def rendered(press: Press, messages: Sequence[mailing_pb2.Recipient]) -> list[mailing_service_pb2.RenderedMessage]:
@@ -62,7 +64,9 @@ def _rendered(result: Rendered | Violation | tuple[Violation, ...]) -> mailing_s
             return mailing_service_pb2.RenderedMessage(error=error_of(violations))
 
 
-def _urls(urls: dict[int, str]) -> mailing_service_pb2.RecipientUrls:
+def _urls(urls: dict[int, str] | Violation | tuple[Violation, ...]) -> mailing_service_pb2.RecipientUrls:
+    if not isinstance(urls, dict):
+        return mailing_service_pb2.RecipientUrls(error=error_of([urls] if isinstance(urls, Violation) else urls))
     found = [mailing_service_pb2.TrackedUrl(placement_id=placement_id, url=url) for placement_id, url in urls.items()]
     return mailing_service_pb2.RecipientUrls(urls=found)
 
@@ -73,5 +77,7 @@ def _segment(segment: Segment) -> mailing_pb2.Segment:
             return mailing_pb2.Segment(literal=content)
         case PlacementSlot(placement_id):
             return mailing_pb2.Segment(placement_id=placement_id)
-        case MergeField(name):
-            return mailing_pb2.Segment(merge_field=name)
+        case MergeField(name, escaping):
+            return mailing_pb2.Segment(
+                merge_field=name, escaping=mailing_pb2.MergeFieldEscaping.Value(f"MERGE_FIELD_ESCAPING_{escaping.name.upper()}")
+            )

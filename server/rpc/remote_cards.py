@@ -1,14 +1,18 @@
 """Cards as a remote CRM sends them: what breaks our limits is cut or left out: a recipient has no say in what others keep."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
 from server.model.crm import EmailAddress, NamedReference, Person
 from server.model.ids import MAX_ID
+from server.model.subscription import Subscription
 from server.model.text import Name
-from trackedlinks.v1 import crm_pb2
+from server.rpc import wire
+from trackedlinks.v1 import crm_pb2, crm_service_pb2
 
+MOST_SUBSCRIPTIONS = 1000
 MOST_NAME, MOST_VALUE, MOST_FIELDS, MOST_MEMBERSHIPS = 255, 2047, 200, 1000
 
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0)]
@@ -31,6 +35,22 @@ def to_card(message: crm_pb2.Person) -> Person:
         selections=_references(message.selections),
         projects=_references(message.projects),
     )
+
+
+def to_subscriptions(messages: Iterable[crm_service_pb2.Subscription]) -> list[Subscription]:
+    """The subscriptions within our limits, by mailing type; one of no mailing type is left out."""
+    found: dict[int, Subscription] = {}
+    for each in messages:
+        if each.mailing_type_id > 0 and len(found) < MOST_SUBSCRIPTIONS:
+            values = wire.to_values(each)
+            time = values.get("change_time")
+            found[each.mailing_type_id] = Subscription.model_construct(
+                mailing_type_id=each.mailing_type_id,
+                mailing_type=line(each.mailing_type, MOST_NAME) or f"Mailing type {each.mailing_type_id}",
+                subscribed=each.subscribed,
+                change_time=time if isinstance(time, datetime) else None,
+            )
+    return [found[type_id] for type_id in sorted(found)]
 
 
 def line(text: str, most: int) -> str:

@@ -4,18 +4,22 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from server.crm.references import Reference
 from server.model.crm import Catalog, Person
 from server.model.crm_actions import NOT_TAKEN, CrmAction, CrmResult, EffectsOutcome
 from server.model.errors import DomainError, Reason
 from server.model.reference import EntryReference
+from server.model.subscription import Subscriber, Subscription
 from server.rpc import effects, wire
 from server.rpc.lists import ROOM
-from server.rpc.remote_cards import line, to_card
+from server.rpc.remote_cards import line, to_card, to_subscriptions
 from trackedlinks.v1 import crm_service_pb2, crm_service_pb2_grpc
 
 Q = TypeVar("Q")
@@ -51,6 +55,9 @@ _PROBLEMS = {
     grpc.StatusCode.PERMISSION_DENIED: "does not let this server in",
     grpc.StatusCode.INVALID_ARGUMENT: "refuses what it was sent",
 }
+
+_NAMING_TYPES = ("GetSubscriptions", "SetSubscription")
+"""Calls that name a mailing type, and are refused with REFERENCE_NOT_FOUND when the CRM has it no more."""
 
 _OUTCOMES = {crm_service_pb2.EffectsOutcome.Value(f"EFFECTS_OUTCOME_{outcome.name.upper()}"): outcome for outcome in EffectsOutcome}
 
@@ -106,6 +113,34 @@ class RemoteCrm:
             missing |= {asked[each.catalog, each.id] for each in answer.missing}
         return missing
 
+    async def subscriptions(self, subscribers: Sequence[Subscriber], mailing_type_id: int, seconds: float) -> list[list[Subscription]]:
+        """For each subscriber the mailing types, by id, or only one where it is given. Raises REFERENCE_NOT_FOUND for that."""
+        messages = [wire.to_message(each, crm_service_pb2.Subscriber) for each in subscribers]
+        request = crm_service_pb2.GetSubscriptionsRequest(subscribers=messages, mailing_type_id=mailing_type_id)
+        answer = await self._call("GetSubscriptions", self._stub.GetSubscriptions, request, self._deadline(seconds))
+        if len(answer.results) != len(messages):
+            raise _bad_answer("GetSubscriptions", f"it has {len(answer.results)} results for {len(messages)} subscribers")
+        found = [to_subscriptions(result.subscriptions) for result in answer.results]
+        if mailing_type_id:
+            found = [[each for each in some if each.mailing_type_id == mailing_type_id] for some in found]
+            if not all(found):
+                raise _bad_answer("GetSubscriptions", f"it does not say anything of mailing type {mailing_type_id}")
+        return found
+
+    async def set_subscription(
+        self, subscriber: Subscriber, mailing_type_id: int, subscribed: bool, time: datetime, seconds: float
+    ) -> Subscription:
+        """What the subscription is once what was wanted at this time is done. Raises REFERENCE_NOT_FOUND for the mailing type."""
+        request = crm_service_pb2.SetSubscriptionRequest(
+            subscriber=wire.to_message(subscriber, crm_service_pb2.Subscriber), mailing_type_id=mailing_type_id, subscribed=subscribed
+        )
+        request.change_time.FromDatetime(time)
+        answer = await self._call("SetSubscription", self._stub.SetSubscription, request, self._deadline(seconds))
+        found = to_subscriptions([answer])
+        if not found or found[0].mailing_type_id != mailing_type_id:
+            raise _bad_answer("SetSubscription", f"it is about mailing type {answer.mailing_type_id}, not {mailing_type_id}")
+        return found[0]
+
     def missing(self, references: Collection[Reference]) -> set[Reference]:
         """The same for a worker thread, which waits for the event loop. Threads that wait already are an answer too: it is away."""
         if not self._waiting.acquire(blocking=False):
@@ -141,7 +176,7 @@ class RemoteCrm:
         try:
             answer = await method(request, timeout=max(deadline - self._loop.time(), 0.0))
         except grpc.aio.AioRpcError as error:
-            raise _failed(name, error.code()) from None
+            raise _failed(name, error.code(), reason_of(error)) from None
         except (grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError) as error:
             raise _unavailable(f"the CRM could not be called for {name}", type(error).__name__) from error
         except asyncio.CancelledError:
@@ -179,6 +214,19 @@ def _result(message: crm_service_pb2.AppliedEffects) -> CrmResult:
     return CrmResult(outcome, reason if outcome is EffectsOutcome.refused else "")
 
 
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """The reason of the ErrorInfo in an error of somebody else's server; empty without one."""
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:  # its details are about another status: not ours to understand
+        return ""
+    for detail in status.details if status else ():
+        info = error_details_pb2.ErrorInfo()
+        if detail.Is(info.DESCRIPTOR) and detail.Unpack(info):
+            return str(info.reason)
+    return ""
+
+
 def _reference(catalog: Catalog, entry_id: int) -> crm_service_pb2.Reference:
     return wire.to_message(EntryReference(catalog=catalog, id=entry_id), crm_service_pb2.Reference)
 
@@ -187,7 +235,9 @@ def _slices(values: Sequence[T], most: int) -> Iterator[Sequence[T]]:
     return (values[start : start + most] for start in range(0, len(values), most))
 
 
-def _failed(name: str, code: grpc.StatusCode) -> DomainError:
+def _failed(name: str, code: grpc.StatusCode, reason: str = "") -> DomainError:
+    if reason == Reason.reference_not_found.value and name in _NAMING_TYPES:
+        return DomainError(Reason.reference_not_found, "the CRM has no such mailing type")
     return _unavailable(f"the CRM {_PROBLEMS.get(code, f'answered {name} with {code.name}')}", code.name)
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, Index, String, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Index, String, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from server.model.crm import FollowUp, FollowUpType, ServiceRequest
@@ -45,6 +45,17 @@ class ExtraFieldRow(SQLModel, table=True):
     person_id: int = key_id()
     field: str = Field(sa_column=Column(Text, primary_key=True))
     value: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class SubscriptionRow(SQLModel, table=True):
+    """What a subscriber last wanted of a mailing type; whoever has no row is subscribed."""
+
+    __tablename__ = "crm_subscription"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    recipient: int = key_id()
+    mailing_type_id: int = key_id()
+    subscribed: bool = Field(sa_column=Column(Boolean, nullable=False))
+    change_time: int = number()
 
 
 class FollowUpRow(FollowUp, table=True):

@@ -11,7 +11,8 @@ from sqlalchemy import select
 
 from server.model.click import Answer
 from server.model.link import CustomText, Form, Link, Redirect
-from server.model.mailing import Mailing
+from server.model.mailing import Mailing, PlacementKind
+from server.model.url_fields import url_fields
 from server.model.urls import location_of, with_analytics
 from server.store.links import as_link, link
 from server.store.mailings import as_mailing, mailing
@@ -38,26 +39,37 @@ class Destinations:
 
     def __init__(self) -> None:
         self._placements: dict[int, tuple[int, int]] = {}
+        self._special: dict[int, PlacementKind] = {}
         self._links: dict[int, Link] = {}
         self._mailings: dict[int, Mailing] = {}
         self._known: dict[int, Destination] = {}
 
     def of(self, statements: Statements, placement_ids: Iterable[int]) -> Mapping[int, Destination]:
-        """Where these placements lead; one that does not exist is left out. Nobody changes them until the transaction ends."""
-        if len(self._placements) > MOST_CACHED or len(self._links) > MOST_CACHED:
+        """Where these placements lead. One that does not exist is left out, and so is that of a special link.
+
+        Nobody changes them until the transaction ends.
+        """
+        if max(len(self._placements), len(self._special), len(self._links)) > MOST_CACHED:
             self.forget()
         wanted = set(placement_ids)
-        unknown = [placement_id for placement_id in wanted if placement_id not in self._placements]
-        for row in statements.matching("SELECT id, link_id, mailing_id FROM placement WHERE id IN", unknown):
-            self._placements[row.id] = (row.link_id, row.mailing_id)
+        unknown = [placement_id for placement_id in wanted if placement_id not in self._placements and placement_id not in self._special]
+        for row in statements.matching("SELECT id, kind, link_id, mailing_id FROM placement WHERE id IN", unknown):
+            if row.kind == PlacementKind.link:
+                self._placements[row.id] = (row.link_id, row.mailing_id)
+            else:
+                self._special[row.id] = PlacementKind(row.kind)
         places = {placement_id: self._placements[placement_id] for placement_id in wanted if placement_id in self._placements}
         self._refresh(statements, "link", self._links, {link_id for link_id, _ in places.values()}, link, as_link)
         self._refresh(statements, "mailing", self._mailings, {mailing_id for _, mailing_id in places.values()} - {0}, mailing, as_mailing)
         return {placement_id: self._destination(placement_id, *place) for placement_id, place in places.items()}
 
+    def special(self, placement_id: int) -> PlacementKind | None:
+        """Which special link a placement that was asked for is of; None for any other."""
+        return self._special.get(placement_id)
+
     def forget(self) -> None:
         """Reads everything again when it is next asked for."""
-        for cache in (self._placements, self._links, self._mailings, self._known):
+        for cache in (self._placements, self._special, self._links, self._mailings, self._known):
             cache.clear()
 
     def _refresh(self, statements: Statements, name: str, cache: dict[int, Any], ids: set[int], table: Any, as_model: Any) -> None:
@@ -81,7 +93,7 @@ def answer_of(to_link: Link, in_mailing: Mailing) -> Answer:
     """What a click on this link in this mailing is answered by."""
     match to_link.response:
         case Redirect(url=url):
-            return location(url, in_mailing)
+            return Answer(form=url) if url_fields(url) else location(url, in_mailing)
         case CustomText(html=html):
             return Answer(text=html)
         case Form(url=url):

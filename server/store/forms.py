@@ -8,9 +8,11 @@ from server.model.action import ActionOutcome, ActionState, fill_text, text_fiel
 from server.model.click import click_time
 from server.model.crm import Contact
 from server.model.ids import address_of, person_of
-from server.model.link import EXTRA_FIELD, form_fields
+from server.model.link import EXTRA_FIELD, Redirect, form_fields
+from server.model.url_fields import fill_url
 from server.store.click_rows import NewClick
 from server.store.destinations import location
+from server.store.kept import kept_fields
 from server.store.sql import Statements
 
 
@@ -19,9 +21,17 @@ def fill_forms(statements: Statements, new: Mapping[bytes, NewClick], persons: M
     on_forms = [click for click in new.values() if click.destination.answer.form]
     if not on_forms:
         return dict(new)
+    kept = kept_fields(statements, (_place(click) for click in on_forms if isinstance(click.destination.link.response, Redirect)))
     emails = addresses(statements, (address_of(click.seen.recipient) for click in on_forms))
     extra = _extra_fields(statements, on_forms)
-    return {click_id: _filled(click, persons, emails, extra) if click.destination.answer.form else click for click_id, click in new.items()}
+    filled = dict(new)
+    for click in on_forms:
+        match click.destination.link.response:
+            case Redirect(url=url):
+                filled[click.seen.id] = _redirect(click, url, kept.get(_place(click), {}))
+            case _:
+                filled[click.seen.id] = _filled(click, persons, emails, extra)
+    return filled
 
 
 def scripts_heard(new: Mapping[bytes, NewClick], outcomes: Mapping[bytes, Sequence[ActionOutcome]]) -> dict[bytes, NewClick]:
@@ -36,6 +46,16 @@ def _redirected(click: NewClick, outcomes: Sequence[ActionOutcome]) -> NewClick:
     done = (outcome.action_id for outcome in outcomes if outcome.state is ActionState.done and outcome.action_id in decisions)
     urls = [url for action_id in done if (url := decisions[action_id].return_url)]
     return replace(click, filled=location(urls[-1], click.destination.mailing)) if urls else click
+
+
+def _place(click: NewClick) -> tuple[int, int]:
+    return click.destination.mailing.id, click.seen.recipient
+
+
+def _redirect(click: NewClick, url: str, kept: Mapping[str, str]) -> NewClick:
+    """The click with the merge fields of its link's URL filled in with what the recipient brought; what is not known is empty."""
+    values = {"mailing.name": click.destination.mailing.name, **kept}
+    return replace(click, filled=location(fill_url(url, values), click.destination.mailing))
 
 
 def _filled(click: NewClick, persons: Mapping[int, Contact], emails: Mapping[int, str], extra: Mapping[tuple[int, str], str]) -> NewClick:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, exists, func, insert, select, update
 
 from server.model.errors import DomainError, Reason, etag_mismatch
 from server.model.link import ClickCounts
-from server.model.mailing import CountedMailing, Mailing, MailingLink
+from server.model.mailing import CountedMailing, Mailing, MailingLink, PlacementKind
 from server.model.text import name_key
 from server.store.click_tables import mailing_count, mailing_link_count
 from server.store.database import Database
@@ -64,11 +64,17 @@ class MailingStore:
         return self._database.read(work)
 
     def change(self, mailing_id: int, etag: str, change: Callable[[Mailing], Mailing], now: datetime) -> CountedMailing:
-        """Replaces a mailing by what `change` makes of it. Raises MAILING_NOT_FOUND, ETAG_MISMATCH, and what `change` raises."""
+        """Replaces a mailing by what `change` makes of it, and raises what that raises.
+
+        Raises MAILING_NOT_FOUND, ETAG_MISMATCH, MAILING_TYPE_MISSING.
+        """
 
         def work(connection: Connection) -> CountedMailing:
             current = locked(connection, mailing_id, etag)
             wanted = change(current)
+            if current.mailing_type_id and not wanted.mailing_type_id and _can_be_left(connection, mailing_id):
+                problem = "its mails can be unsubscribed from: give it another mailing type, not none"
+                raise DomainError(Reason.mailing_type_missing, problem, id=mailing_id)
             if columns(wanted) != columns(current):
                 stamp = {"update_time": now, "revision": current.revision + 1}
                 connection.execute(update(mailing).where(mailing.c.id == mailing_id).values(**columns(wanted) | stamp))
@@ -138,6 +144,13 @@ def by_id(connection: Connection, mailing_id: int) -> CountedMailing:
     if row is None:
         raise _not_found(mailing_id)
     return _mailing(row)
+
+
+def _can_be_left(connection: Connection, mailing_id: int) -> bool:
+    """Whether mails of it may be out from which recipients can unsubscribe by its mailing type."""
+    is_unsubscribe = placement.c.kind == PlacementKind.unsubscribe.value
+    statement = select(exists().where(placement.c.mailing_id == mailing_id, is_unsubscribe))
+    return bool(connection.execute(statement).scalar_one())
 
 
 def _not_found(mailing_id: int) -> DomainError:

@@ -41,20 +41,19 @@ class PlacementStore:
 
     def addresses(self, emails: Sequence[str]) -> dict[str, int]:
         """The address ids of these e-mail addresses, made where there is none; addresses that DOMAIN calls one have one id."""
-        keys = {email: address_key(email) for email in emails}
-        first_spelling = {key: email for email, key in reversed(keys.items())}
+        return self._database.write(lambda connection: address_ids(Statements(connection), emails)) if emails else {}
 
-        def work(connection: Connection) -> dict[str, int]:
-            statements = Statements(connection)
-            wanted = sorted(first_spelling.items())
-            found = {row.key: row.id for row in statements.matching("SELECT id, key FROM address WHERE key IN", [key for key, _ in wanted])}
-            missing = [row for row in wanted if row[0] not in found]
-            statements.each("INSERT INTO address (key, address) VALUES (?, ?) ON CONFLICT DO NOTHING", missing)
-            select_again = statements.matching("SELECT id, key FROM address WHERE key IN", [key for key, _ in missing])
-            found |= {row.key: row.id for row in select_again}
-            return {email: found[key] for email, key in keys.items()}
 
-        return self._database.write(work) if keys else {}
+def address_ids(statements: Statements, emails: Sequence[str]) -> dict[str, int]:
+    """What `PlacementStore.addresses` gives, within a transaction that writes."""
+    keys = {email: address_key(email) for email in emails}
+    wanted = sorted({key: email for email, key in reversed(keys.items())}.items())  # of several spellings the first is kept
+    found = {row.key: row.id for row in statements.matching("SELECT id, key FROM address WHERE key IN", [key for key, _ in wanted])}
+    missing = [row for row in wanted if row[0] not in found]
+    statements.each("INSERT INTO address (key, address) VALUES (?, ?) ON CONFLICT DO NOTHING", missing)
+    select_again = statements.matching("SELECT id, key FROM address WHERE key IN", [key for key, _ in missing])
+    found |= {row.key: row.id for row in select_again}
+    return {email: found[key] for email, key in keys.items()}
 
 
 def insert_placements(connection: Connection, uses: Sequence[Placement]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from server.model.click import SeenClick
 from server.model.ids import address_of, person_of
-from server.model.link import EXTRA_FIELD, form_fields
+from server.model.link import EXTRA_FIELD, Form, form_fields
 from server.model.script import ScriptCall, Unprepared, variables_of
 from server.store.click_rows import NewClick
 from server.store.crm import cards
@@ -47,7 +47,8 @@ def shown_without_name(batch: Iterable[SeenClick], destinations: Mapping[int, De
 def _card_wanted(seen: SeenClick, destination: Destination, acts: bool) -> int:
     """The person whose card the answer or a script needs; 0 when none does."""
     answer = destination.answer
-    in_form = any(name.startswith(("recipient.", EXTRA_FIELD)) for name in form_fields(answer.form))
+    is_form = isinstance(destination.link.response, Form)
+    in_form = is_form and any(name.startswith(("recipient.", EXTRA_FIELD)) for name in form_fields(answer.form))
     runs_script = acts and not seen.do_not_track and any(action.kind.script() for action in destination.link.actions)
     return person_of(seen.recipient) if in_form or "recipient.name" in answer.text or runs_script else 0
 

@@ -9,10 +9,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from server.model.action import ActionOutcome
-from server.model.click import Click, RecordedClick, SeenClick
+from server.model.click import Click, RecordedClick, SeenClick, SpecialLink
 from server.model.crm import Contact
 from server.model.errors import DomainError, Reason
 from server.model.ids import person_of
+from server.model.mailing import PlacementKind
 from server.model.script import Unprepared
 from server.store.action_runs import ActionRuns, click_text, outcomes_of
 from server.store.click_rows import Interned, NewClick, StoredClick, insert_clicks, stored_clicks
@@ -26,7 +27,7 @@ from server.store.tally import Tally
 
 log = structlog.get_logger()
 
-Result = RecordedClick | Unprepared | DomainError
+Result = RecordedClick | SpecialLink | Unprepared | DomainError
 
 
 class Recorder:
@@ -97,7 +98,8 @@ class Recorder:
         outcomes = outcomes_of(statements, stored) | ran
         new = scripts_heard(fill_forms(statements, new, contacts.persons), ran)
         insert_clicks(statements, self._interned, list(new.values()))
-        return _Results(destinations, stored, new, waiting, outcomes, runs.for_remote_crm(), contacts.persons).of(batch)
+        special = {seen.placement_id: kind for seen in batch if (kind := self._destinations.special(seen.placement_id)) is not None}
+        return _Results(destinations, special, stored, new, waiting, outcomes, runs.for_remote_crm(), contacts.persons).of(batch)
 
     def _contacts(
         self, statements: Statements, batch: Sequence[SeenClick], destinations: Mapping[int, Destination], acting: Sequence[NewClick]
@@ -142,6 +144,7 @@ class _Results:
     """What a transaction knows of its clicks."""
 
     destinations: Mapping[int, Destination]
+    special: Mapping[int, PlacementKind]
     stored: Mapping[bytes, StoredClick]
     new: Mapping[bytes, NewClick]
     waiting: Mapping[bytes, Unprepared]
@@ -160,6 +163,8 @@ class _Results:
 
     def _of_one(self, seen: SeenClick, duplicate: bool) -> Result:
         destination = self.destinations.get(seen.placement_id)
+        if (kind := self.special.get(seen.placement_id)) is not None:
+            return SpecialLink(kind)
         if destination is None:
             return DomainError(Reason.token_invalid, "the token's placement does not exist")
         if seen.id in self.waiting:

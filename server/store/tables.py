@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import JSON, Column, Index, LargeBinary, SmallInteger, String, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, Boolean, Column, Index, LargeBinary, SmallInteger, String, Table, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 import server.actions  # noqa: F401  (joins the kinds of action to one union, before a table of links is made)
@@ -101,7 +101,10 @@ class MailingRow(Mailing, table=True):
 
 
 class MessageRow(SQLModel, table=True):
-    """The message of a mailing as it came, and where its placements stand: [start, end, placement id] for each part."""
+    """The message of a mailing as it came, and where its placements stand: (part, start, end, placement id).
+
+    kept_fields: the merge fields whose values are kept for each recipient. unsubscribe_placement_id: of the header, 0 without one.
+    """
 
     __tablename__ = "message"
     mailing_id: int = key_id()
@@ -109,6 +112,8 @@ class MessageRow(SQLModel, table=True):
     html: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     text: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     slots: Any = Field(sa_column=Column(JSON, nullable=False))
+    kept_fields: Any = Field(sa_column=Column(JSON, nullable=False))
+    unsubscribe_placement_id: int = number()
 
 
 class PlacementRow(Placement, table=True):
@@ -134,6 +139,29 @@ class AddressRow(SQLModel, table=True):
     id: int = given_id()
     key: str = Field(sa_column=Column(Text, nullable=False))
     address: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class KeptRow(SQLModel, table=True):
+    """What a recipient of a mailing brought and special links or merge fields in URLs need: the values, and when their URLs were minted."""
+
+    __tablename__ = "kept"
+    __table_args__ = (Index("kept_time", "time"),)
+    mailing_id: int = key_id()
+    recipient: int = key_id()
+    time: int = number()
+    fields: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class SubscriptionChangeRow(SQLModel, table=True):
+    """What a recipient wants and a remote CRM has still to be told."""
+
+    __tablename__ = "subscription_change"
+    recipient: int = key_id()
+    mailing_type_id: int = key_id()
+    subscribed: bool = Field(sa_column=Column(Boolean, nullable=False))
+    change_time: int = number()
+    attempts: int = number()
+    next_time: int = number()
 
 
 class RequestRow(SQLModel, table=True):

@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 import server.actions
+import server.messages
 import server.model
 from server.actions import KINDS
 from server.model.errors import Reason
@@ -55,10 +56,10 @@ def members(enum: Any) -> dict[str, int]:
 
 
 def model_enums() -> dict[str, type[Enum]]:
-    """Every enum class of the model and of the actions by its name."""
+    """Every enum class of the model, of the actions and of messages by its name."""
     modules = [
         importlib.import_module(found.name)
-        for package in (server.model, server.actions)
+        for package in (server.model, server.actions, server.messages)
         for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
     ]
     things = [thing for module in modules for thing in vars(module).values()]

@@ -154,8 +154,10 @@ async def test_a_clock_that_is_wrong_never_makes_a_valid_url_not_found(
 async def test_other_methods_are_refused_and_count_nothing(stubs: Stubs, front: Settings) -> None:
     link = await Campaign(stubs).link()
     path = path_of(await Campaign(stubs).url(link.id, person(1)))
-    for response in await opened(front, *[(method, path) for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH")]):
-        assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
+    for response in await opened(front, *[(method, path) for method in ("PUT", "DELETE", "OPTIONS", "PATCH")]):
+        assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD, POST")
+    (posted,) = await opened(front, ("POST", path))
+    assert posted.status_code == 415
     assert await Campaign(stubs).counts(link.id) == (0, 0, 0)
 
 

@@ -1,4 +1,4 @@
-"""Requests filled at random, at every unary RPC of five services: none is answered as a defect."""
+"""Requests filled at random, at every unary RPC of six services: none is answered as a defect."""
 
 from typing import Any
 
@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 from tests.support.messages import filled
 from tests.support.resources import create_folder, create_link
 from tests.support.stubs import Refused, Stubs
-from trackedlinks.v1 import action_service_pb2, crm_service_pb2, folder_service_pb2, link_service_pb2, script_service_pb2
+from trackedlinks.v1 import (
+    action_service_pb2,
+    crm_service_pb2,
+    folder_service_pb2,
+    link_service_pb2,
+    recipient_service_pb2,
+    script_service_pb2,
+)
 
-MODULES = (folder_service_pb2, link_service_pb2, action_service_pb2, script_service_pb2, crm_service_pb2)
+MODULES = (folder_service_pb2, link_service_pb2, action_service_pb2, script_service_pb2, crm_service_pb2, recipient_service_pb2)
 
 METHODS = {
     f"/{service.full_name}/{method.name}": (

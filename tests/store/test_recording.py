@@ -24,7 +24,7 @@ from server.store.crm_tables import EntryRow, PersonRow
 from server.store.database import Database
 from server.store.links import LinkStore
 from server.store.mailings import MailingStore
-from server.store.messages import MessageStore, Use
+from server.store.messages import MessageStore, StoredMessage, Use
 from server.store.recording import Recorder
 from server.store.requests import RequestId
 from server.store.resets import ResetStore
@@ -54,7 +54,8 @@ class Setup:
         self.one, self.two = self.links.create([draft, draft.model_copy(update={"actions": []})], NO_ID)
         self.mailing = self.mailings.create(Mailing(name="M", create_time=NOW, update_time=NOW), NO_ID)
         uses = [Use(MessagePart.html, 0, 1, "trackedlink:1", self.one.id), Use(MessagePart.html, 2, 3, "trackedlink:2", self.two.id)]
-        self.placements = MessageStore(database).track(self.mailing.id, "utf-8", b"abcd", b"", uses, 0, NOW)
+        message = StoredMessage("utf-8", b"abcd", b"", [])
+        self.placements = MessageStore(database).track(self.mailing.id, message, uses, 0, NOW).placements
         self.resets = ResetStore(database)
 
     def click(self, person_id: int, link: int = 0, method: str = "GET", **fields: Any) -> SeenClick:

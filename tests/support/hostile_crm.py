@@ -15,6 +15,8 @@ _REQUESTS: dict[str, Any] = {
     "BatchGetPersons": crm_service_pb2.BatchGetPersonsRequest,
     "CheckReferences": crm_service_pb2.CheckReferencesRequest,
     "ApplyEffects": crm_service_pb2.ApplyEffectsRequest,
+    "GetSubscriptions": crm_service_pb2.GetSubscriptionsRequest,
+    "SetSubscription": crm_service_pb2.SetSubscriptionRequest,
 }
 
 

@@ -14,6 +14,7 @@ from trackedlinks.v1 import (
     folder_service_pb2_grpc,
     link_service_pb2_grpc,
     mailing_service_pb2_grpc,
+    recipient_service_pb2_grpc,
     script_service_pb2_grpc,
 )
 
@@ -30,6 +31,7 @@ class Stubs:
         self.scripts: Any = script_service_pb2_grpc.ScriptServiceStub(self.channel)
         self.clicks: Any = click_service_pb2_grpc.ClickServiceStub(self.channel)
         self.actions: Any = action_service_pb2_grpc.ActionServiceStub(self.channel)
+        self.recipients: Any = recipient_service_pb2_grpc.RecipientServiceStub(self.channel)
         self.crm: Any = crm_service_pb2_grpc.CrmServiceStub(self.channel)
         self.embedded_crm: Any = embedded_crm_service_pb2_grpc.EmbeddedCrmServiceStub(self.channel)
 

@@ -65,6 +65,13 @@ def test_values_are_escaped_in_html_and_go_in_as_they_are_in_text() -> None:
     assert rendered == Rendered(b"&lt;b&gt;&quot;&#x27;&amp;", b"<b>\"'&")
 
 
+def test_a_value_is_escaped_as_its_segment_says() -> None:
+    component = mailing_pb2.Segment(merge_field="x", escaping=mailing_pb2.MERGE_FIELD_ESCAPING_URL_COMPONENT)
+    plain = mailing_pb2.Segment(merge_field="x")
+    rendered = Renderer(mailing_pb2.MessageTemplate(html=[component, plain, component], text=[plain, component])).render({}, {"x": "a&b"})
+    assert rendered == Rendered(b"a%26ba&amp;ba%26b", b"a&ba%26b")
+
+
 def test_what_the_charset_lacks_becomes_a_reference_in_html_and_a_question_mark_in_text() -> None:
     rendered = Renderer(template("x", text=("x",), charset="iso-8859-1")).render({}, {"x": "Åse Żak"})
     assert rendered == Rendered(b"\xc5se &#379;ak", b"\xc5se ?ak")

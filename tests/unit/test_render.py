@@ -42,6 +42,18 @@ def test_a_value_that_looks_like_a_field_is_not_filled_again() -> None:
     assert render(Part.text, [MergeField("a"), MergeField("b")], {}, {"a": "{{b}}", "b": "x"}, "utf-8") == b"{{b}}x"
 
 
+def test_one_value_is_written_as_each_of_its_places_needs() -> None:
+    content = b"<a href='https://a.no/?q={{x}}' title={{x}} style='color:{{x}}'>{{x}}</a>"
+    rendered = render(Part.html, segments_of(Part.html, content, []), {}, {"x": "a & b"}, "utf-8")
+    assert rendered == b"<a href='https://a.no/?q=a%20%26%20b' title=a&#32;&#38;&#32;b style='color:a  b'>a &amp; b</a>"
+
+
+def test_a_field_missing_in_two_places_is_named_once() -> None:
+    with pytest.raises(MissingFields) as caught:
+        render(Part.html, segments_of(Part.html, b"{{x}}<p title={{x}}>", []), {}, {}, "utf-8")
+    assert caught.value.names == ("x",)
+
+
 def test_all_missing_fields_are_named_at_once() -> None:
     segments = segments_of(Part.text, b"{{a}} {{b}} {{c}} {{ a }}", [])
     with pytest.raises(MissingFields, match="no value for the merge fields a, c") as caught:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.messages.escaping import MergeFieldEscaping
 from server.messages.find import find_links
 from server.messages.part import Part
 from server.messages.template import Literal, MergeField, PlacementSlot, Segment, Slot, field_names, segments_of
@@ -22,6 +23,7 @@ NAMES = [
     ("{{a}}}{{b}}", ["a", "b"]),
     ("{{a}} }{{{b}} {{ {{c}}", ["a", "c"]),
     ("<a href='{{url}}'><a href=mailto:{{mail}} title='{{title}}'>", ["url", "mail", "title"]),
+    ("<!--[if mso]>{{a}}<![endif]-->{{b}}", ["a", "b"]),
 ]
 
 LITERAL_IN_HTML = [
@@ -29,10 +31,14 @@ LITERAL_IN_HTML = [
     "<script>{{a}}</script>",
     "<STYLE>{{a}}",
     "<!-- {{a}} -->",
-    "<!--[if mso]>{{a}}<![endif]-->",
     "<!-- {{a}}",
     "<![CDATA[{{a}}]]>",
     "<!doctype {{a}}>",
+]
+
+FRAGMENTS = [
+    *("{{", "}}", "{{a}}", "{{ b }}", "\\", "{", "}", "<!--", "-->", "<style>", "</style>", "<a href='https://a.no/'>", "å"),
+    *("<!--[if mso]>", "<a href=", "<b ", "x=", "'", ">", "-", "https://a.no/", " "),
 ]
 
 
@@ -68,6 +74,19 @@ def test_segments_come_in_the_order_of_the_message() -> None:
     )
 
 
+def test_a_field_knows_how_it_is_escaped() -> None:
+    assert segments_of(Part.html, b"<td width={{w}}>", []) == (
+        Literal(b"<td width="),
+        MergeField("w", MergeFieldEscaping.unquoted),
+        Literal(b">"),
+    )
+
+
+def test_addresses_in_text_end_at_the_quotes_of_the_charset() -> None:
+    content = "«https://a.no/»{{a}}".encode("iso-8859-1")
+    assert segments_of(Part.text, content, [], "iso-8859-1")[-1] == MergeField("a", MergeFieldEscaping.text)
+
+
 def test_a_field_inside_or_across_a_slot_belongs_to_the_slot() -> None:
     content = b"{{a}}{{b}}{{c}}"
     assert segments_of(Part.text, content, [Slot(5, 10, 1)]) == (MergeField("a"), PlacementSlot(1), MergeField("c"))
@@ -92,13 +111,7 @@ def test_field_names_are_distinct_and_in_order() -> None:
 
 @given(
     st.sampled_from(Part),
-    st.lists(
-        st.sampled_from(
-            ["{{", "}}", "{{a}}", "{{ b }}", "\\", "{", "}", "<!--", "-->", "<style>", "</style>", "<a href='https://a.no/'>", "å"]
-        )
-    )
-    .map("".join)
-    .map(str.encode),
+    st.lists(st.sampled_from(FRAGMENTS)).map("".join).map(str.encode),
 )
 def test_segments_cover_every_byte_once(part: Part, content: bytes) -> None:
     slots = [Slot(found.start, found.end, index) for index, found in enumerate(find_links(part, content)) if found.left_alone is None]
@@ -123,7 +136,7 @@ def raw_of(segment: Segment, content: bytes, position: int, places: dict[int, Sl
         case PlacementSlot(placement_id):
             assert places[placement_id].start == position
             return content[position : places[placement_id].end]
-        case MergeField(name):
+        case MergeField(name, _):
             raw = content[position : content.index(b"}}", position) + 2]
             assert raw[:2] == b"{{"
             assert raw[2:-2].strip(b" \t").decode() == name

@@ -13,6 +13,8 @@ from trackedlinks_client.session import connection
 
 _Id = Annotated[int, typer.Argument(help="The mailing's id.")]
 Source = Annotated[str, typer.Option("--ga-source", help="Google Analytics: utm_source for every destination; tracks all links.")]
+MailingType = Annotated[int, typer.Option("--mailing-type", min=0, help="The type by which recipients unsubscribe; 0 = none.")]
+Language = Annotated[str, typer.Option(help="The language of pages that recipients see, such as nb.")]
 Campaign = Annotated[str, typer.Option("--ga-campaign", help="Google Analytics: utm_campaign.")]
 
 
@@ -23,7 +25,8 @@ def create(
     ga_source: Source = "",
     ga_campaign: Campaign = "",
     public_url: Annotated[str, typer.Option(help="What tracked URLs start with; empty = the server's setting.")] = "",
-    language: Annotated[str, typer.Option(help="The language of pages that recipients see, such as nb.")] = "",
+    language: Language = "",
+    mailing_type: MailingType = 0,
     test: Annotated[bool, typer.Option("--test", help="A trial: every click is a test.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -34,6 +37,7 @@ def create(
         google_analytics=analytics(ga_source, ga_campaign),
         public_url=public_url,
         language=language,
+        mailing_type_id=mailing_type,
         test=test,
     )
     with connection(ctx) as service:

@@ -18,9 +18,10 @@ from rich.progress import Progress
 from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
 from trackedlinks_client import words
 from trackedlinks_client.cards import completed
-from trackedlinks_client.commands.mailing import Campaign, Source, analytics
+from trackedlinks_client.commands.mailing import Campaign, Language, MailingType, Source, analytics
 from trackedlinks_client.connection import Connection
 from trackedlinks_client.eml import Envelope, address, eml
+from trackedlinks_client.leavers import subscribed
 from trackedlinks_client.messages import MissingFields, Renderer, fields_of, urls_of
 from trackedlinks_client.minting import minted
 from trackedlinks_client.output import complain, say, table
@@ -43,17 +44,26 @@ def send(
     track_all: Annotated[bool, typer.Option("--track-all/--no-track-all", help="Track every link, or only registered ones.")] = True,
     ga_source: Source = "",
     ga_campaign: Campaign = "",
+    mailing_type: MailingType = 0,
+    language: Language = "",
     charset: Annotated[str, typer.Option(help="The character set of the message.")] = "utf-8",
 ) -> None:
     """Make a mailing of a message and write it to one .eml file for each recipient, named after its line in the CSV file.
 
-    Rows that are wrong are told and left out; the exit status is 1 then.
+    With a mailing type, mails can be unsubscribed from with one click, and who has unsubscribed is left out. Rows that are wrong are
+    told and left out; the exit status is 1 then.
     """
     html, plain = _parts(file, text)
     name = name or file.stem
     if len(subject.splitlines()) > 1:
         raise typer.BadParameter("must be one line", param_hint="--subject")
-    draft = mailing_pb2.Mailing(name=name, track_all_links=track_all, google_analytics=analytics(ga_source, ga_campaign))
+    draft = mailing_pb2.Mailing(
+        name=name,
+        track_all_links=track_all,
+        google_analytics=analytics(ga_source, ga_campaign),
+        mailing_type_id=mailing_type,
+        language=language,
+    )
     try:
         writer = _Writer(out, address(sender), subject or name)
     except ValueError as error:
@@ -65,15 +75,16 @@ def send(
         try:
             tracked = service.mailings.TrackMessage(request)
             renderer = Renderer(tracked.template)
-            _refuse_missing_columns(people, renderer)
+            writer.unsubscribe_placement_id = tracked.template.unsubscribe_placement_id
+            _refuse_missing_columns(people, renderer, tracked.template.kept_fields)
         except (grpc.RpcError, Problem):
             service.mailings.DeleteMailing(mailing_service_pb2.DeleteMailingRequest(id=mailing.id))
             raise
         _tell(tracked)
         try:
-            _write_all(service, people, mailing, renderer, writer)
+            _write_all(service, people, mailing, tracked.template, renderer, writer)
         finally:
-            say(f"mailing {mailing.id}: {writer.written} messages in {out}{f', {writer.unsent} rows left out' if writer.unsent else ''}")
+            say(f"mailing {mailing.id}: {writer.summary}")
             if writer.unaddressed:
                 complain(f"messages without To, since neither the file nor the CRM has an address: {writer.unaddressed}")
         if writer.delivered:
@@ -94,28 +105,60 @@ class _Writer:
     written: int = 0
     delivered: int = 0
     unsent: int = 0
+    unsubscribed: int = 0
     unaddressed: int = 0
+    unsubscribe_placement_id: int = 0
+
+    @property
+    def summary(self) -> str:
+        """What became of the rows."""
+        counts = ((self.unsubscribed, "unsubscribed"), (self.unsent, "rows left out"))
+        return ", ".join([f"{self.written} messages in {self.folder}", *(f"{count} {what}" for count, what in counts if count)])
 
     def write(self, row: Row, mailing: mailing_pb2.Mailing, renderer: Renderer, urls: mailing_service_pb2.RecipientUrls) -> None:
         """Raises ValueError, saying why, for a recipient who can get no mail; OSError."""
-        rendered = renderer.render(urls_of(urls), {"recipient.email": row.email} | fields_of(row.recipient, mailing.name))
-        recipient = address(row.email, row.recipient.name) if row.email else None
-        envelope = Envelope(self.sender, self.subject, datetime.now(UTC), make_msgid(domain=self.sender.domain), recipient)
+        minted_urls = urls_of(urls)
+        rendered = renderer.render(minted_urls, _fields(row, mailing))
+        envelope = Envelope(
+            self.sender,
+            self.subject,
+            datetime.now(UTC),
+            make_msgid(domain=self.sender.domain),
+            address(row.email, row.recipient.name) if row.email else None,
+            minted_urls.get(self.unsubscribe_placement_id, ""),
+        )
         (self.folder / f"{row.line:06}.eml").write_bytes(eml(envelope, rendered, renderer.charset))
         self.written += 1
         self.delivered += not row.recipient.test  # test recipients are in no rate
-        self.unaddressed += recipient is None
+        self.unaddressed += envelope.recipient is None
+
+    def skip(self, row: Row) -> None:
+        """Leaves out somebody who does not want this type of mailing, which is nothing wrong."""
+        self.unsubscribed += 1
 
     def leave_out(self, line: int, problem: str) -> None:
         self.unsent += 1
         complain(f"line {line}: {problem}")
 
 
-def _write_all(service: Connection, people: People, mailing: mailing_pb2.Mailing, renderer: Renderer, writer: _Writer) -> None:
+def _write_all(
+    service: Connection,
+    people: People,
+    mailing: mailing_pb2.Mailing,
+    template: mailing_pb2.MessageTemplate,
+    renderer: Renderer,
+    writer: _Writer,
+) -> None:
+    def kept(row: Row) -> dict[str, str]:
+        fields = _fields(row, mailing)
+        return {name: fields[name] for name in template.kept_fields if name in fields}
+
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("writing", total=people.size or None)
         good = completed(service.crm, _good(people.rows(), writer))
-        for row, urls in minted(service.mailings, mailing.id, good):
+        if mailing.mailing_type_id:
+            good = subscribed(service.crm, good, mailing.mailing_type_id, writer.skip)
+        for row, urls in minted(service.mailings, mailing.id, good, kept):
             progress.update(task, completed=people.position, description=f"{writer.written} messages")
             if urls.HasField("error"):
                 writer.leave_out(row.line, words.recipient_error(urls.error))
@@ -127,6 +170,10 @@ def _write_all(service: Connection, people: People, mailing: mailing_pb2.Mailing
         progress.update(task, completed=people.size, description=f"{writer.written} messages")
 
 
+def _fields(row: Row, mailing: mailing_pb2.Mailing) -> dict[str, str]:
+    return {"recipient.email": row.email} | fields_of(row.recipient, mailing.name)
+
+
 def _good(rows: Iterable[Row | BadRow], writer: _Writer) -> Iterator[Row]:
     for row in rows:
         match row:
@@ -136,10 +183,10 @@ def _good(rows: Iterable[Row | BadRow], writer: _Writer) -> Iterator[Row]:
                 writer.leave_out(line, problem)
 
 
-def _refuse_missing_columns(people: People, renderer: Renderer) -> None:
+def _refuse_missing_columns(people: People, renderer: Renderer, kept_fields: Iterable[str]) -> None:
     """One sentence, before anything is written, instead of one for each row."""
     known = {*people.columns, "mailing.name", "recipient.name", "recipient.email"}
-    if missing := [field for field in renderer.fields if field not in known]:
+    if missing := [field for field in dict.fromkeys([*renderer.fields, *kept_fields]) if field not in known]:
         raise Problem(f"no column for what {MissingFields(missing)}")
 
 
@@ -168,8 +215,7 @@ def _prepare(out: Path) -> None:
 
 def _tell(tracked: mailing_service_pb2.TrackMessageResponse) -> None:
     rows = [
-        (words.part(each.placement.part), each.placement.link_id, "this mailing's" if each.local else "registered", each.placement.url)
-        for each in tracked.tracked
+        (words.part(each.placement.part), each.placement.link_id or "", words.whose(each), each.placement.url) for each in tracked.tracked
     ]
     table(("TRACKED IN", "LINK#", "WHOSE", "ADDRESS"), rows, "no link is tracked")
     if tracked.left_alone:
