@@ -9,7 +9,6 @@ from hypothesis import settings
 
 from server.store.database import Database
 from server.store.migrate import migrate
-from tests.support.house import House
 from tests.support.postgres import Postgres
 from tests.support.server import serving
 from tests.support.stubs import Stubs
@@ -78,14 +77,3 @@ async def stubs(database_url: str, tmp_path: Path, anyio_backend: str) -> AsyncI
     """A real server in this process, on each kind of database, and stubs for it."""
     async with serving(database_url, tmp_path) as client:
         yield client
-
-
-@pytest.fixture
-def house(database_url: str, tmp_path: Path) -> Iterator[House]:
-    """A real server and a real front door, each a process of its own, on each kind of database."""
-    opened = House(tmp_path / "var", database_url)
-    try:
-        opened.start()
-        yield opened
-    finally:
-        opened.stop()

@@ -1,13 +1,44 @@
 """Fixtures of the end-to-end tests: a marketer and a browser in front of a real house."""
 
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
 
+from server.store.database import Database
+from server.store.migrate import migrate
 from tests.support.campaign import Campaign
 from tests.support.house import House
+from tests.support.postgres import Postgres
 from tests.support.stubs import Stubs
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def shared_house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house for many tests, on each kind of database: one starts in three seconds. What tests make in it has names of its own."""
+    folder: Path = tmp_path_factory.mktemp("house")
+    if request.param == "sqlite":
+        url = f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), folder / 'test.db')}"
+    else:
+        cluster: Postgres = request.getfixturevalue("postgres")
+        url = cluster.url(cluster.create())
+        database = Database(url)
+        migrate(database)
+        database.close()
+    opened = House(folder / "var", url)
+    try:
+        opened.start()
+        yield opened
+    finally:
+        opened.stop()
+
+
+@pytest.fixture
+def house(shared_house: House) -> House:
+    """The shared house."""
+    return shared_house
 
 
 @pytest.fixture

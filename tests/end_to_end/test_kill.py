@@ -1,9 +1,13 @@
-"""Killing the server in the middle of clicks: none that was answered is lost, and none is counted twice."""
+"""Killing the server in the middle of clicks: none that was answered is lost, and none is counted twice. And stopping it."""
 
 import asyncio
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.support.campaign import Campaign, person
 from tests.support.house import House
@@ -12,6 +16,17 @@ from trackedlinks.v1 import click_service_pb2
 CLICKS = 1000
 KILLS_AFTER = (150, 450, 750)
 """Answered clicks after which the server is killed."""
+
+
+@pytest.fixture
+def house(database_url: str, tmp_path: Path) -> Iterator[House]:
+    """A house of one test's own, since it is killed or stopped."""
+    opened = House(tmp_path / "var", database_url)
+    try:
+        opened.start()
+        yield opened
+    finally:
+        opened.stop()
 
 
 async def test_killing_the_server_amid_a_thousand_clicks_loses_and_doubles_none(campaign: Campaign, house: House) -> None:
@@ -72,3 +87,11 @@ async def every_clicker(campaign: Campaign, link_id: int) -> list[Any]:
         page_token = page.next_page_token
         if not page_token:
             return clickers
+
+
+async def test_a_server_with_an_idle_stream_stops_at_once(house: House, campaign: Campaign) -> None:
+    await campaign.stubs.channel.close()
+    assert house.server.stop() == 0
+    stopping = [line for line in house.server.lines if "event='stopp" in line]
+    first, last = (datetime.fromisoformat(line.split("'")[1]) for line in stopping)
+    assert last - first < timedelta(seconds=5), "the drain of 10 seconds was waited for"

@@ -1,11 +1,8 @@
 """What mails already out do when their link, its folder or its mailing changes; and who is counted."""
 
-from datetime import datetime, timedelta
-
 import httpx2
 
 from tests.support.campaign import Campaign, person
-from tests.support.house import House
 from trackedlinks.v1 import (
     click_pb2,
     click_service_pb2,
@@ -39,7 +36,9 @@ async def test_a_deleted_link_goes_on_redirecting_counting_and_acting(campaign: 
     assert (await browser.get(url)).status_code == 302
     assert await campaign.counts(link.id) == (1, 1, 0)
     assert dict((await campaign.card(kari)).extra_fields) == {"clicked": "yes"}
-    assert not (await campaign.stubs.links.ListLinks(link_service_pb2.ListLinksRequest())).links
+    assert link.id not in {
+        each.id for each in (await campaign.stubs.links.ListLinks(link_service_pb2.ListLinksRequest(page_size=1000))).links
+    }
 
 
 async def test_links_of_a_deleted_folder_go_on_working_in_the_parent(campaign: Campaign, browser: httpx2.AsyncClient) -> None:
@@ -135,11 +134,3 @@ async def test_a_reset_reads_zero_at_once_and_mailings_lose_its_clicks(campaign:
 async def links_of(campaign: Campaign, mailing_id: int) -> list[mailing_service_pb2.MailingLink]:
     request = mailing_service_pb2.ListMailingLinksRequest(mailing_id=mailing_id)
     return list((await campaign.stubs.mailings.ListMailingLinks(request)).links)
-
-
-async def test_a_server_with_an_idle_stream_stops_at_once(house: House, campaign: Campaign) -> None:
-    await campaign.stubs.channel.close()
-    assert house.server.stop() == 0
-    stopping = [line for line in house.server.lines if "event='stopp" in line]
-    first, last = (datetime.fromisoformat(line.split("'")[1]) for line in stopping)
-    assert last - first < timedelta(seconds=5), "the drain of 10 seconds was waited for"

@@ -57,7 +57,7 @@ async def test_contact_me_makes_a_phone_follow_up_for_our_contact_in_a_campaign_
     _, ((kari_url,), (ola_url,)) = await campaign.mail(html, [person(kari), person(ola)], name="Spring news")
     for url in (kari_url, kari_url, ola_url):
         await click(browser, url)
-    made = (await campaign.stubs.embedded_crm.ListFollowUps(embedded_crm_service_pb2.ListFollowUpsRequest())).follow_ups
+    made = (await campaign.stubs.embedded_crm.ListFollowUps(embedded_crm_service_pb2.ListFollowUpsRequest(page_size=1000))).follow_ups
     assert sorted((found.person_id, found.assigned_to, found.project_id, found.description) for found in made) == [
         (kari, liv, project, "Call Kari about Spring news"),
         (ola, per, project, "Call Ola about Spring news"),
