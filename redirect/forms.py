@@ -1,6 +1,7 @@
 """What a form or a mail program posts: small bodies, soon, in one of the two encodings of RFC 8058."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from email.message import Message as Header
 from urllib.parse import parse_qsl
@@ -11,6 +12,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Receive, Scope
 
 from redirect.sending import header_of
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it logs a line for each body that is none
 
 MOST_BYTES = 65_536
 MOST_FIELDS = 2_100

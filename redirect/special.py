@@ -19,7 +19,7 @@ from trackedlinks.v1 import crm_service_pb2, mailing_pb2, recipient_service_pb2,
 log = structlog.get_logger()
 
 SECONDS = 8.0
-"""How long the server may take. It waits twice 2 s for a remote CRM."""
+"""How long the server may take. It waits for a remote CRM, 2 s to read and 2 s to write."""
 
 Change = recipient_service_pb2.SubscriptionChange
 UNSUBSCRIBE = mailing_pb2.PLACEMENT_KIND_UNSUBSCRIBE
@@ -85,9 +85,9 @@ class SpecialPages:
 
     async def _act(self, form: Form, token: str, renewal: str, scope: Scope, send: Send) -> None:
         if form.get("List-Unsubscribe") == "One-Click" or form.get("unsubscribe") == "yes":
-            await self._change_one(token, False, scope, send)
+            await self._change_one(token, renewal, False, scope, send)
         elif form.get("subscribe") == "yes":
-            await self._change_one(token, True, scope, send)
+            await self._change_one(token, renewal, True, scope, send)
         elif (changes := _changes(form)) is not None:
             found = await self._changed(token, renewal, changes)
             await send_page(send, scope, 200, _manage(found, language_of(scope, found.language), saved=True), pages.FORM_HEADERS)
@@ -98,10 +98,11 @@ class SpecialPages:
         else:
             await send_page(send, scope, 400, pages.bad_request(language_of(scope)), pages.HEADERS)
 
-    async def _change_one(self, token: str, subscribed: bool, scope: Scope, send: Send) -> None:
-        found = await self._changed(token, "", [Change(subscribed=subscribed)])
+    async def _change_one(self, token: str, renewal: str, subscribed: bool, scope: Scope, send: Send) -> None:
+        found = await self._changed(token, renewal, [Change(subscribed=subscribed)])
         (one,), language = map(_subscription, found.subscriptions), language_of(scope, found.language)
-        page = pages.subscribed(one, language, found.trial) if subscribed else pages.unsubscribed(one, language, found.trial)
+        now = subscribed if found.trial else one.subscribed
+        page = pages.subscribed(one, language, found.trial) if now else pages.unsubscribed(one, language, found.trial)
         await send_page(send, scope, 200, page, pages.FORM_HEADERS)
 
     async def _changed(self, token: str, renewal: str, changes: Sequence[Change]) -> recipient_service_pb2.SubscriptionPage:
@@ -165,7 +166,10 @@ async def _send_problem(error: grpc.RpcError, scope: Scope, send: Send) -> None:
 def _reason(error: grpc.RpcError) -> str:
     if not isinstance(error, grpc.aio.AioRpcError):
         return type(error).__name__
-    status = rpc_status.from_call(error)
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:  # its details are about another status: something between us and the server made it
+        return error.code().name
     for detail in status.details if status else ():
         info = error_details_pb2.ErrorInfo()
         if detail.Is(info.DESCRIPTOR) and detail.Unpack(info):

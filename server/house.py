@@ -109,7 +109,7 @@ class House:
     clicks: ClickServicer
     sandbox: Sandbox
     remote: RemoteCrm | None
-    subscription_changes: SubscriptionChanges | None
+    subscription_changes: SubscriptionChanges
 
     async def start(self) -> None:
         """Begins to serve."""
@@ -119,8 +119,7 @@ class House:
         await self.serving.start()
         self.sweeping.start()
         self.dispatcher.start()
-        if self.subscription_changes is not None:
-            self.subscription_changes.start()
+        self.subscription_changes.start()
 
     async def stop(self, drain_seconds: float) -> None:
         """Takes no new calls, lets those under way finish for so long, and ends."""
@@ -129,8 +128,7 @@ class House:
         await self.dispatcher.stop(drain_seconds)
         await self.sweeping.stop()
         await self.sandbox.stop()
-        if self.subscription_changes is not None:
-            await self.subscription_changes.stop()
+        await self.subscription_changes.stop()
         if self.remote is not None:
             await self.remote.close()
 
@@ -169,15 +167,14 @@ def wire(settings: Settings, database: Database) -> House:
     mailing_servicer = MailingServicer(
         Mailings(mailings, references, now), Tracking(mailings, messages, now), Rendering(mailings, messages, minting), minting, tokens
     )
-    waiting_changes = SubscriptionChangeStore(database)
     special = SpecialLinks(verifier, SpecialPlacementStore(database))
     validity = Validity(keys.derived("renewed subscription links"), kept, timedelta(days=settings.subscription_link_days))
     subscription_crm = remote or EmbeddedSubscriptions(SubscriptionStore(database))
+    changes = SubscriptionChanges(SubscriptionChangeStore(database), recipients, subscription_crm, now)
     recipient_servicer = RecipientServicer(
-        Subscriptions(special, validity, subscription_crm, waiting_changes, recipients, settings.public_url, now),
+        Subscriptions(special, validity, changes, settings.public_url, now),
         Viewing(special, messages, kept, minting),
     )
-    changes = SubscriptionChanges(waiting_changes, recipients, remote, now) if remote else None
     services: list[Service] = [
         (action_service_pb2_grpc.add_ActionServiceServicer_to_server, ActionServicer(runs, tokens), "trackedlinks.v1.ActionService"),
         (click_service_pb2_grpc.add_ClickServiceServicer_to_server, click_servicer, "trackedlinks.v1.ClickService"),

@@ -1,19 +1,23 @@
 """A message viewed online: the recipient's own, as it was sent."""
 
 from dataclasses import dataclass
+from hashlib import blake2b
+from threading import Lock
 
 from redirect.token import DO_NOT_TRACK, TEST
 from server.messages.part import Part
-from server.messages.render import MissingFields, Renderer
-from server.messages.template import field_names
+from server.messages.render import MissingFields, Renderer, TooLarge
 from server.model.errors import DomainError, Reason
 from server.model.ids import NOBODY
 from server.model.mailing import PlacementKind
 from server.special_links import OpenedLink, SpecialLinks
-from server.store.kept import KeptStore
-from server.store.messages import MessageStore
-from server.tracking import Template, template_of
+from server.store.kept import KeptStore, kept_key
+from server.store.messages import MessageStore, StoredMessage
+from server.tracking import template_of
 from server.urls import Minting
+
+MOST_RENDERERS = 16
+"""Messages that are kept ready, each of about its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Viewing:
         self._messages = messages
         self._kept = kept
         self._minting = minting
+        self._renderers: dict[int, tuple[bytes, Renderer]] = {}
+        self._lock = Lock()
 
     def view(self, token: str) -> OnlineMessage:
         """The message, with the recipient's own URLs, and with the values that the recipient brought; of nobody's all are empty."""
@@ -40,27 +46,35 @@ class Viewing:
         message = self._messages.get(link.mailing.id)
         flags = (TEST if link.claims.test else 0) | (DO_NOT_TRACK if link.claims.do_not_track else 0)
         urls = self._minting.maker(link.mailing, message).urls(link.recipient, flags)
-        template = template_of(message)
-        fields = self._fields(link, template)
+        part = Part.html if message.html else Part.text
+        renderer = self._renderer(link.mailing.id, part, message)
         try:
-            if message.html:
-                return OnlineMessage(_rendered(Part.html, template, urls, fields), b"", message.charset)
-            return OnlineMessage(b"", _rendered(Part.text, template, urls, fields), message.charset)
-        except MissingFields:  # the message was replaced by one for which the recipient has brought too little
+            content = renderer.render(urls, self._fields(link, renderer))
+        except (MissingFields, TooLarge):  # the message was replaced by one for which the recipient has brought too little
             raise _gone() from None
+        return OnlineMessage(content, b"", message.charset) if part is Part.html else OnlineMessage(b"", content, message.charset)
 
-    def _fields(self, link: OpenedLink, template: Template) -> dict[str, str]:
+    def _renderer(self, mailing_id: int, part: Part, message: StoredMessage) -> Renderer:
+        """Of a message that was viewed lately it is at hand: making one of 2 MB takes a second (measured)."""
+        digest = blake2b(repr((message.charset, message.slots)).encode() + message.html + message.text, digest_size=16).digest()
+        with self._lock:
+            known = self._renderers.pop(mailing_id, None)
+        if known is None or known[0] != digest:
+            template = template_of(message)
+            known = (digest, Renderer(part, template.html if part is Part.html else template.text, template.charset))
+        with self._lock:
+            self._renderers[mailing_id] = known
+            while len(self._renderers) > MOST_RENDERERS:
+                del self._renderers[next(iter(self._renderers))]
+        return known[1]
+
+    def _fields(self, link: OpenedLink, renderer: Renderer) -> dict[str, str]:
         if link.recipient == NOBODY:
-            return dict.fromkeys([*field_names(template.html), *field_names(template.text)], "") | {"mailing.name": link.mailing.name}
-        kept = self._kept.of(link.mailing.id, link.recipient)
+            return dict.fromkeys(renderer.names, "") | {"mailing.name": link.mailing.name}
+        kept = self._kept.of(link.mailing.id, kept_key(link.recipient, link.claims.test))
         if kept is None:
             raise _gone()
         return {"mailing.name": link.mailing.name, **kept.fields}
-
-
-def _rendered(part: Part, template: Template, urls: dict[int, str], fields: dict[str, str]) -> bytes:
-    segments = template.html if part is Part.html else template.text
-    return Renderer(part, segments, template.charset).render(urls, fields)
 
 
 def _gone() -> DomainError:

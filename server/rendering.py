@@ -1,19 +1,15 @@
 """Rendering: each recipient's own message, with own URLs and merge fields filled in."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.messages.part import Part
-from server.messages.render import MissingFields, Renderer
+from server.messages.render import MOST_BYTES, MissingFields, Renderer, TooLarge
 from server.model.errors import DomainError, Reason, Violation
 from server.model.mailing import Mailing, Recipient
 from server.store.mailings import MailingStore
 from server.store.messages import MessageStore
 from server.tracking import template_of
 from server.urls import Mint, Minting
-
-MOST_BYTES = 3_500_000
-"""Of one recipient's message: more does not go through one response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +48,9 @@ class Press:
     text: Renderer
     mint: Mint
 
-    @property
-    def size(self) -> int:
-        """About how many bytes one recipient's message has."""
-        return self.html.size + self.text.size + self.mint.size
-
-    def render(self, recipients: Sequence[Recipient]) -> list[Rendered | Violation]:
-        """Each recipient's message, or what keeps it from being made, in order. Blocks."""
-        minted = zip(recipients, self.mint.urls(recipients), strict=True)
-        return [urls if isinstance(urls, Violation) else self._one(recipient, urls) for recipient, urls in minted]
-
-    def _one(self, recipient: Recipient, urls: dict[int, str]) -> Rendered | Violation:
-        fields = recipient.values(self.mailing.name)
+    def render(self, recipient: Recipient, number: int) -> Rendered | Violation:
+        """A recipient's message, or what keeps it from being made."""
+        urls, fields = self.mint.urls(recipient, number), recipient.values(self.mailing.name)
         missing: dict[str, None] = {}
         parts = []
         for renderer in (self.html, self.text):
@@ -71,9 +58,11 @@ class Press:
                 parts.append(renderer.render(urls, fields))
             except MissingFields as error:
                 missing |= dict.fromkeys(error.names)
+            except TooLarge as error:
+                return Violation("merge_fields", str(error))
         if missing:
             return Violation("merge_fields", f"the message needs values for: {', '.join(missing)}")
         html, text = parts
         if len(html) + len(text) > MOST_BYTES:
-            return Violation("merge_fields", f"the message would have {len(html) + len(text):,} bytes, at most {MOST_BYTES:,} are possible")
+            return Violation("merge_fields", str(TooLarge(len(html) + len(text))))
         return Rendered(html, text)

@@ -80,8 +80,8 @@ class Settings(BaseSettings):
     outside_wait: float = Field(default=0.15, ge=0, le=5)
     """Seconds that a recipient waits for a remote CRM at most; nobody waits for a webhook."""
 
-    subscription_link_days: float = Field(default=21, gt=0, le=3650)
-    """For how many days after it was minted a link to manage subscriptions is valid."""
+    subscription_link_days: float = Field(default=21, gt=0, le=90)
+    """For how many days after it was minted a link to manage subscriptions is valid; when it was minted is kept for 90."""
 
     script_workers: int = Field(default=2, ge=1, le=64)
     """Scripts that may run at the same time."""

@@ -11,7 +11,7 @@ from redirect.token import Claims, Verifier
 from server.model.errors import DomainError, Reason
 from server.model.ids import NOBODY
 from server.model.mailing import Mailing, PlacementKind
-from server.store.kept import KeptStore
+from server.store.kept import KeptStore, kept_key
 from server.store.special_placements import SpecialPlacementStore
 
 
@@ -66,7 +66,7 @@ class Validity:
     def _since_minting(self, link: OpenedLink, now: datetime) -> datetime | None:
         if link.recipient == NOBODY:
             return now + self._valid_for
-        kept = self._kept.of(link.mailing.id, link.recipient)
+        kept = self._kept.of(link.mailing.id, kept_key(link.recipient, link.claims.test))
         return kept.time + self._valid_for if kept else None
 
     def renewal(self, token: str, now: datetime) -> tuple[str, datetime]:

@@ -1,24 +1,15 @@
 """What recipients see and change of their subscriptions behind special links."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
-from server.crm.subscriptions import SubscriptionCrm
 from server.model.errors import DomainError, Reason, Violation, invalid
-from server.model.ids import NOBODY, person_of
 from server.model.mailing import PlacementKind
-from server.model.subscription import Subscriber, Subscription, SubscriptionChange
+from server.model.subscription import Subscription, SubscriptionChange
+from server.outbox.subscription_changes import SubscriptionChanges
 from server.special_links import OpenedLink, SpecialLinks, Validity
-from server.store.recipients import RecipientStore
-from server.store.subscription_changes import SubscriptionChangeStore, WaitingChange
-
-SECONDS = 2.0
-"""How long a recipient waits for a remote CRM at most."""
-
-NOBODYS = Subscriber(email="nobody@example.invalid")
-"""Who is asked for when the link is nobody's: the CRM knows no such subscriber, and so says which mailing types there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +39,13 @@ class Subscriptions:
         self,
         links: SpecialLinks,
         validity: Validity,
-        crm: SubscriptionCrm,
-        waiting: SubscriptionChangeStore,
-        recipients: RecipientStore,
+        subscriptions: SubscriptionChanges,
         public_url: str,
         clock: Callable[[], datetime],
     ) -> None:
         self._links = links
         self._validity = validity
-        self._crm = crm
-        self._waiting = waiting
-        self._recipients = recipients
+        self._subscriptions = subscriptions
         self._public_url = public_url
         self._clock = clock
 
@@ -68,18 +55,15 @@ class Subscriptions:
         return await self._page(link, until)
 
     async def change(self, token: str, renewal: str, changes: Sequence[SubscriptionChange]) -> SubscriptionPage:
-        """The page after the changes. While a remote CRM is away they are kept for it, and shown as made."""
+        """The page after the changes. What a CRM that is away has not heard is shown as made; it is kept, and told later."""
         link, until = await asyncio.to_thread(self._open, token, renewal)
         before = await self._page(link, until)
         wanted = _wanted(link, before, changes)
-        if link.is_trial:
+        if link.is_trial or not wanted:
             return before
-        subscriber = await asyncio.to_thread(self._subscriber, link.recipient)
-        shown = [
-            await self._changed(link.recipient, subscriber, each, wanted[each.mailing_type_id]) if each.mailing_type_id in wanted else each
-            for each in before.subscriptions
-        ]
-        return replace(before, subscriptions=shown)
+        time = max([self._clock(), *(_later(each) for each in before.subscriptions if each.mailing_type_id in wanted)])
+        heard = await self._subscriptions.change(link.recipient, wanted, time)
+        return replace(before, subscriptions=[_after(each, wanted, heard) for each in before.subscriptions])
 
     def renew(self, token: str) -> RenewedLink:
         """A new URL for a link to manage subscriptions, expired or not. Blocks."""
@@ -90,64 +74,51 @@ class Subscriptions:
     def _open(self, token: str, renewal: str) -> tuple[OpenedLink, datetime | None]:
         link = self._links.opened(token, PlacementKind.unsubscribe, PlacementKind.manage_subscriptions)
         if link.kind is PlacementKind.unsubscribe:
+            if renewal:
+                raise DomainError(Reason.token_invalid, "an unsubscribe link is never renewed, since it is valid for ever")
             return link, None  # whoever wants to leave is let go, however old the mail is
         return link, self._validity.of(link, renewal, self._clock())
 
     async def _page(self, link: OpenedLink, until: datetime | None) -> SubscriptionPage:
-        waiting, subscriber = await asyncio.to_thread(self._known_here, link.recipient)
         if link.kind is PlacementKind.unsubscribe:
-            found = [await self._of_mailing(link, subscriber)]
+            shown = [await self._of_mailing(link)]
         else:
-            (found,) = await self._crm.subscriptions([subscriber], 0, SECONDS)
-        shown = [_overlaid(each, waiting.get(each.mailing_type_id)) for each in found]
+            shown = await self._subscriptions.of(link.recipient, 0)
         return SubscriptionPage(link.kind, link.mailing.language, shown, link.is_trial, until)
 
-    async def _of_mailing(self, link: OpenedLink, subscriber: Subscriber) -> Subscription:
+    async def _of_mailing(self, link: OpenedLink) -> Subscription:
         """The subscription of the mailing's type. One can leave without the CRM: the mailing's name stands for that of its type then."""
         type_id = link.mailing.mailing_type_id
         try:
-            ((found,),) = await self._crm.subscriptions([subscriber], type_id, SECONDS)
+            (found,) = await self._subscriptions.of(link.recipient, type_id)
         except DomainError as error:
             gone = error.reason is Reason.reference_not_found
             if not gone and error.reason is not Reason.crm_unavailable:
                 raise
-            return Subscription.model_construct(mailing_type_id=type_id, mailing_type=link.mailing.name, subscribed=not gone)
+            unknown = Subscription.model_construct(mailing_type_id=type_id, mailing_type=link.mailing.name, subscribed=not gone)
+            return unknown if gone else await asyncio.to_thread(self._subscriptions.shown, link.recipient, unknown)
         return found
 
-    def _known_here(self, recipient: int) -> tuple[dict[int, WaitingChange], Subscriber]:
-        if recipient == NOBODY:
-            return {}, NOBODYS
-        return self._waiting.of(recipient), self._subscriber(recipient)
 
-    def _subscriber(self, recipient: int) -> Subscriber:
-        if person_id := person_of(recipient):
-            return Subscriber.model_construct(person_id=person_id)
-        return Subscriber.model_construct(email=self._recipients.known([recipient])[recipient].email) if recipient else NOBODYS
-
-    async def _changed(self, recipient: int, subscriber: Subscriber, found: Subscription, subscribed: bool) -> Subscription:
-        """What the subscription is now. While the CRM is away the change is kept for it; a mailing type that is gone has no subscribers."""
-        type_id, now = found.mailing_type_id, self._clock()
-        try:
-            return await self._crm.set_subscription(subscriber, type_id, subscribed, now, SECONDS)
-        except DomainError as error:
-            if error.reason is Reason.reference_not_found:
-                return found.model_copy(update={"subscribed": False})
-            if error.reason is not Reason.crm_unavailable:
-                raise
-        change = WaitingChange(recipient, type_id, subscribed, now, 0)
-        await asyncio.to_thread(self._waiting.add, change)
-        return _overlaid(found, change)
+def _later(found: Subscription) -> datetime:
+    """A time at which a change counts: who has the page before them knows what was said before, whatever clock said when."""
+    return (found.change_time or datetime.min.replace(tzinfo=UTC)) + timedelta(microseconds=1)
 
 
-def _overlaid(found: Subscription, waiting: WaitingChange | None) -> Subscription:
-    """The subscription as it is once the CRM knows what the recipient wants."""
-    if waiting is None or (found.change_time is not None and found.change_time > waiting.change_time):
+def _after(found: Subscription, wanted: Mapping[int, bool], heard: Mapping[int, Subscription | None]) -> Subscription:
+    type_id = found.mailing_type_id
+    if type_id not in wanted:
         return found
-    return found.model_copy(update={"subscribed": waiting.subscribed, "change_time": waiting.change_time})
+    if type_id not in heard:  # its mailing type is gone: nobody is subscribed to it
+        return found.model_copy(update={"subscribed": False})
+    return heard[type_id] or found.model_copy(update={"subscribed": wanted[type_id]})
 
 
 def _wanted(link: OpenedLink, page: SubscriptionPage, changes: Sequence[SubscriptionChange]) -> dict[int, bool]:
-    """What is to be changed, by mailing type. Raises INVALID_FIELD, and REFERENCE_NOT_FOUND for a mailing type that is not on the page."""
+    """What is to be changed, by mailing type; who leaves one that is not on the page has left it.
+
+    Raises INVALID_FIELD, and REFERENCE_NOT_FOUND for a mailing type that is wanted and not on the page.
+    """
     ids = [each.mailing_type_id for each in changes]
     if len(set(ids)) < len(ids):
         raise invalid(Violation("changes", "must be for different mailing types"))
@@ -159,8 +130,9 @@ def _wanted(link: OpenedLink, page: SubscriptionPage, changes: Sequence[Subscrip
     unknown = [
         Violation(f"changes[{index}].mailing_type_id", f"the page has no mailing type {each.mailing_type_id}")
         for index, each in enumerate(changes)
-        if each.mailing_type_id not in now
+        if each.mailing_type_id not in now and (each.subscribed or not each.mailing_type_id or link.kind is PlacementKind.unsubscribe)
     ]
     if unknown:
         raise DomainError(Reason.reference_not_found, f"{unknown[0].field}: {unknown[0].description}", unknown)
-    return {each.mailing_type_id: each.subscribed for each in changes if now[each.mailing_type_id] != each.subscribed}
+    every = link.kind is PlacementKind.unsubscribe  # also what seems to be so already: it may not be what the CRM says
+    return {each.mailing_type_id: each.subscribed for each in changes if every or now.get(each.mailing_type_id, False) != each.subscribed}

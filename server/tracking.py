@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from server.messages.find import FoundAddress, find_links
+from server.messages.find import INSERTED, FoundAddress, find_links
 from server.messages.part import Part
 from server.messages.template import MergeField, Segment, Slot, field_names, segments_of
 from server.model.errors import DomainError, Reason, Violation, invalid
 from server.model.ids import MAX_ID
 from server.model.link import Redirect, Response
 from server.model.mailing import LeftAloneReason, MessagePart, Placement, PlacementKind
-from server.model.url_fields import url_fields
+from server.model.url_fields import problem_of_url, url_fields
 from server.store.mailings import MailingStore
 from server.store.messages import MessageStore, StoredMessage, Use
 
@@ -24,7 +24,6 @@ MOST_PLACES = 2000
 MOST_NAMED = 100
 """Unknown links that an error names."""
 
-_SCHEME = "trackedlink:"
 _SPECIAL = {kind.name.replace("_", "-"): kind for kind in PlacementKind if kind is not PlacementKind.link}
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 _CHARSET = re.compile(r"utf-8|us-ascii|iso-8859-(?:[1-9]|1[0-6])|windows-125[0-8]")
@@ -163,6 +162,8 @@ def _too_large(field: str, problem: str) -> DomainError:
 def _reason(at: FoundAddress, track_all: bool) -> LeftAloneReason | None:
     if at.left_alone is not None:
         return at.left_alone
+    if not _is_inserted(at.url) and problem_of_url(at.url):  # a link with such a URL could be neither followed nor read
+        return LeftAloneReason.invalid_url
     return None if track_all or _is_inserted(at.url) else LeftAloneReason.not_registered
 
 
@@ -185,16 +186,16 @@ def _kept_fields(template: Template, uses: Sequence[Use], inserted: Mapping[int,
 
 
 def _is_inserted(url: str) -> bool:
-    return url[: len(_SCHEME)].lower() == _SCHEME
+    return url[: len(INSERTED)].lower() == INSERTED
 
 
 def _special(url: str) -> PlacementKind | None:
-    return _SPECIAL.get(url[len(_SCHEME) :].lower()) if _is_inserted(url) else None
+    return _SPECIAL.get(url[len(INSERTED) :].lower()) if _is_inserted(url) else None
 
 
 def _registered_id(url: str) -> int:
     """The id of an inserted registered link; 0 for any other address."""
-    digits = url[len(_SCHEME) :] if _is_inserted(url) else ""
+    digits = url[len(INSERTED) :] if _is_inserted(url) else ""
     return int(digits) if _ID.fullmatch(digits) and int(digits) <= MAX_ID else 0
 
 

@@ -7,8 +7,9 @@ from datetime import datetime
 from redirect.token import DO_NOT_TRACK, TEST, Minter
 from server.model.errors import DomainError, Reason, Violation
 from server.model.ids import NOBODY, address_recipient, person_recipient
-from server.model.mailing import Mailing, Recipient
-from server.store.kept import KeptStore
+from server.model.mailing import Mailing, PlacementKind, Recipient
+from server.model.url_fields import MOST_FILLED, filled_length
+from server.store.kept import KeptStore, kept_key
 from server.store.mailings import MailingStore
 from server.store.messages import MessageStore, StoredMessage
 from server.store.placements import PlacementStore
@@ -49,9 +50,10 @@ class Minting:
 
     def of(self, mailing: Mailing, message: StoredMessage) -> "Mint":
         """The same for a mailing and a message that are known already."""
-        special = {*message.special} & {*message.placement_ids}
-        keeping = Keeping(self._kept, mailing, message.kept_fields, self._clock) if special or message.kept_fields else None
-        return Mint(self.maker(mailing, message), self._placements, mailing.test, keeping)
+        special = {message.special[each] for each in message.placement_ids if each in message.special}
+        reads = bool(message.kept_fields or special & {PlacementKind.manage_subscriptions, PlacementKind.view_online})
+        keeping = Keeping(self._kept, mailing, message, self._clock) if reads else None
+        return Mint(self.maker(mailing, message), self._placements, mailing.test, keeping, bool(special or message.kept_fields))
 
     def maker(self, mailing: Mailing, message: StoredMessage) -> "UrlMaker":
         """What makes the URLs of one recipient of a mailing."""
@@ -82,59 +84,74 @@ class Keeping:
 
     store: KeptStore
     mailing: Mailing
-    names: Sequence[str]
+    message: StoredMessage
     clock: Callable[[], datetime]
 
-    def missing(self, recipient: Recipient) -> Violation | None:
-        """What a recipient who is somebody does not bring."""
-        values = recipient.values(self.mailing.name)
-        lacking = [name for name in self.names if name not in values]
-        if not (lacking and recipient.is_somebody):
+    def problem(self, recipient: Recipient) -> Violation | None:
+        """Why a recipient who is somebody cannot be served: not all is brought, or a URL would be longer than browsers take."""
+        if not recipient.is_somebody:
             return None
-        return Violation("merge_fields", f"the URLs of the message, or its view online, need values for: {', '.join(lacking)}")
+        values = recipient.values(self.mailing.name)
+        if lacking := [name for name in self.message.kept_fields if name not in values]:
+            return Violation("merge_fields", f"the URLs of the message, or its view online, need values for: {', '.join(lacking)}")
+        for url in self.message.filled_urls:
+            if (length := filled_length(url, values)) > MOST_FILLED:
+                return Violation(
+                    "merge_fields", f"would make a URL of {length:,} characters, at most {MOST_FILLED:,} are possible: {url[:60]}"
+                )
+        return None
 
     def keep(self, recipients: Sequence[tuple[int, Recipient]]) -> None:
         """Keeps what these recipients, each with the number, bring. Blocks."""
-        brought = {number: recipient.values(self.mailing.name) for number, recipient in recipients if number != NOBODY}
-        kept = {number: {name: values[name] for name in self.names} for number, values in brought.items()}
-        self.store.keep(self.mailing.id, kept, self.clock())
+        brought: dict[int, dict[str, str]] = {}
+        for number, recipient in recipients:
+            if number != NOBODY:
+                values = recipient.values(self.mailing.name)
+                key = kept_key(number, recipient.test or self.mailing.test)
+                brought[key] = {name: values[name] for name in self.message.kept_fields}
+        self.store.keep(self.mailing.id, brought, self.clock())
 
 
 @dataclass(frozen=True, slots=True)
 class Mint:
-    """Mints the URLs of one set of placements; `test` makes every one of them a test. Without `keeping` nothing is kept of recipients."""
+    """Mints the URLs of one set of placements; `test` makes every one of them a test. Without `keeping` nothing is kept of recipients.
+
+    Who is not to be tracked and is known by an address only is nobody, unless the message `needs_address` for something to work.
+    """
 
     maker: UrlMaker
     store: PlacementStore
     test: bool = False
     keeping: Keeping | None = None
+    needs_address: bool = False
 
     @property
     def size(self) -> int:
         """About how many bytes one recipient's URLs are."""
         return self.maker.size
 
-    def urls(self, recipients: Sequence[Recipient]) -> list[dict[int, str] | Violation]:
-        """Each recipient's URLs by placement id, or why there are none, in the order of the recipients.
+    def numbers(self, recipients: Sequence[Recipient]) -> list[int | Violation]:
+        """Each recipient's number, or why there is none, in the order of the recipients.
 
         Blocks: addresses get a row each, once, and so does what is kept.
         """
-        problems = [self.keeping.missing(recipient) if self.keeping else None for recipient in recipients]
+        problems = [self.keeping.problem(recipient) if self.keeping else None for recipient in recipients]
         good = [recipient for recipient, problem in zip(recipients, problems, strict=True) if problem is None]
         emails = [recipient.email for recipient in good if recipient.email and self._is_written(recipient)]
         addresses = self.store.addresses(list(dict.fromkeys(emails)))
         numbered = [(self._number(recipient, addresses), recipient) for recipient in good]
         if self.keeping:
             self.keeping.keep(numbered)
-        minted = iter([self.maker.urls(number, self._flags(recipient)) for number, recipient in numbered])
-        return [problem or next(minted) for problem in problems]
+        numbers = iter([number for number, _ in numbered])
+        return [problem or next(numbers) for problem in problems]
 
-    def _flags(self, recipient: Recipient) -> int:
-        return (TEST if recipient.test or self.test else 0) | (DO_NOT_TRACK if recipient.do_not_track else 0)
+    def urls(self, recipient: Recipient, number: int) -> dict[int, str]:
+        """A recipient's URLs by placement id."""
+        flags = (TEST if recipient.test or self.test else 0) | (DO_NOT_TRACK if recipient.do_not_track else 0)
+        return self.maker.urls(number, flags)
 
     def _is_written(self, recipient: Recipient) -> bool:
-        """Who is not to be tracked is written nowhere, but where special links or merge fields in URLs would not work without."""
-        return self.keeping is not None or not recipient.do_not_track
+        return self.needs_address or not recipient.do_not_track
 
     def _number(self, recipient: Recipient, addresses: dict[str, int]) -> int:
         if recipient.person_id:

@@ -112,7 +112,7 @@ class Crm(crm_service_pb2_grpc.CrmServiceServicer):
         with self._database.transaction() as db:
             refuse_mailing_type(context, db, request.mailing_type_id)
             (before,) = subscriptions(db, request.subscriber, request.mailing_type_id)
-            if before.subscribed != request.subscribed and before.change_time.ToNanoseconds() / 1e9 <= wanted:
+            if before.change_time.ToNanoseconds() / 1e9 < wanted:  # also where it is the same: an earlier change may still come
                 row = [subscriber_key(request.subscriber), request.mailing_type_id, request.subscribed, wanted]
                 db.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?)", row)
             (after,) = subscriptions(db, request.subscriber, request.mailing_type_id)

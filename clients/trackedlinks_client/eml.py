@@ -41,7 +41,7 @@ class Envelope:
     recipient: Address | None = None
     """None: the mail has no To, and somebody else has to know where it goes."""
     unsubscribe_url: str = ""
-    """For one-click unsubscribing (RFC 8058); empty: the mail says nothing about it. Have DKIM sign both headers."""
+    """For one-click unsubscribing (RFC 8058), ASCII; empty: the mail says nothing about it. Have DKIM sign both headers."""
 
 
 def address(spelling: str, name: str = "") -> Address:
@@ -73,16 +73,21 @@ def eml(envelope: Envelope, rendered: Rendered, charset: str = "utf-8") -> bytes
     mail["Subject"] = envelope.subject
     mail["Date"] = format_datetime(envelope.date)
     mail["Message-ID"] = envelope.message_id
-    if envelope.unsubscribe_url:
-        mail["List-Unsubscribe"] = f"<{envelope.unsubscribe_url}>"
-        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail["MIME-Version"] = "1.0"
     if mail not in parts:
         mail["Content-Type"] = "multipart/alternative"
         for part in parts:
             mail.attach(part)
     mailboxes = [each.addr_spec for each in (envelope.sender, envelope.recipient) if each is not None]
-    return mail.as_bytes(policy=SMTP if all(mailbox.isascii() for mailbox in mailboxes) else SMTPUTF8)
+    content = mail.as_bytes(policy=SMTP if all(mailbox.isascii() for mailbox in mailboxes) else SMTPUTF8)
+    return _unsubscribing(envelope.unsubscribe_url) + content
+
+
+def _unsubscribing(url: str) -> bytes:
+    """The header lines of RFC 8058, each whole: Python would make an encoded word of a long URL, which no mail program follows (tried)."""
+    if not url:
+        return b""
+    return f"List-Unsubscribe: <{url}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n".encode("ascii")
 
 
 def _a_label(domain: str) -> str:

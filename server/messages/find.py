@@ -36,6 +36,9 @@ def find_links(part: Part, content: bytes, charset: str = "utf-8") -> list[Found
             return [_found(part, content, place, charset) for place in addresses_of(content, charset)]
 
 
+INSERTED = "trackedlink:"
+"""What the address of a registered or special link begins with, spelt so and in any case."""
+
 _LINKING_TAGS = frozenset((b"a", b"area"))
 _VML = b"v:"
 _NOT_LINKING = frozenset((b"v:fill", b"v:imagedata", b"v:stroke", b"v:textpath"))
@@ -82,7 +85,7 @@ def _why_left_alone(url: str, marked: bool) -> LeftAloneReason | None:
     scheme = found[1].lower() if found else ""
     if not url:
         return LeftAloneReason.empty
-    if scheme == "trackedlink":
+    if url[: len(INSERTED)].lower() == INSERTED:
         return LeftAloneReason.merge_field if "{{" in url else None
     if marked:
         return LeftAloneReason.marked

@@ -15,6 +15,17 @@ class MissingFields(ValueError):
         self.names = tuple(names)
 
 
+class TooLarge(ValueError):
+    """A message would have more bytes than can be sent to anybody."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the message would have {size:,} bytes, at most {MOST_BYTES:,} are possible")
+
+
+MOST_BYTES = 3_500_000
+"""Of one recipient's part: more does not go through one response."""
+
+
 class Renderer:
     """A template made ready for many recipients: for each of them only URLs and values are put in and all is joined."""
 
@@ -38,6 +49,11 @@ class Renderer:
         self._values = dict.fromkeys(value for _, value in self._fields)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its merge fields."""
+        return self._names
+
+    @property
     def size(self) -> int:
         """How many bytes of it are the same for all recipients."""
         return sum(map(len, self._pieces))
@@ -45,8 +61,8 @@ class Renderer:
     def render(self, urls: Mapping[int, str], fields: Mapping[str, str]) -> bytes:
         """The message with the URL of each placement (by id, ASCII) and the value of each merge field.
 
-        Values are escaped as their places in the message need. Raises MissingFields, KeyError for a placement without URL, LookupError for
-        an unknown charset when there are fields.
+        Values are escaped as their places in the message need. Raises MissingFields, TooLarge, KeyError for a placement without URL, and
+        LookupError for an unknown charset when there are fields.
         """
         pieces = self._pieces.copy()
         for index, placement_id in self._placements:
@@ -57,6 +73,8 @@ class Renderer:
             values = {(name, how): escaped(fields[name], how, self._part, self._charset) for name, how in self._values}
             for index, value in self._fields:
                 pieces[index] = values[value]
+            if (size := sum(map(len, pieces))) > MOST_BYTES:
+                raise TooLarge(size)
         return b"".join(pieces)
 
 

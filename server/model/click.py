@@ -124,7 +124,7 @@ class SpecialLink:
 class Answer:
     """What a click is answered by, as it is stored: an ASCII location to redirect to, or the text of a page before it is filled in.
 
-    `form` is a URL that is still to be filled in for the recipient; it is never stored.
+    `form` is a URL that is filled in for the recipient each time: what was filled in is stored nowhere.
     """
 
     location: str = ""

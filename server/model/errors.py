@@ -39,6 +39,7 @@ class Reason(StrEnum):
     click_time_refused = "CLICK_TIME_REFUSED"
     crm_is_remote = "CRM_IS_REMOTE"
     mailing_type_missing = "MAILING_TYPE_MISSING"
+    mailing_type_fixed = "MAILING_TYPE_FIXED"
     subscription_link_expired = "SUBSCRIPTION_LINK_EXPIRED"
     click_queue_full = "CLICK_QUEUE_FULL"
     scripts_busy = "SCRIPTS_BUSY"

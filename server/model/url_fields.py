@@ -6,6 +6,9 @@ from urllib.parse import quote
 
 from server.model.urls import MAX_URL, problem_of
 
+MOST_FILLED = 8000
+"""Characters of a URL that is filled in: browsers and what stands between take no longer Location header. Source: RFC 9110, 4.1."""
+
 FIELD = re.compile(r"(?<![\\{])\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]{0,63})[ \t]*\}\}")
 """A merge field `{{ name }}`, in messages as in URLs; a backslash or brace before it keeps it literal."""
 
@@ -30,6 +33,13 @@ def problem_of_url(url: str) -> str | None:
     if field := _choosing_server(url):
         return f"may have merge fields in path, query and fragment only, unlike {field}"
     return problem_of(FIELD.sub("x", url))
+
+
+def filled_length(url: str, values: Mapping[str, str]) -> int:
+    """How many characters the URL has once it is filled in, at most."""
+    names = FIELD.findall(url)
+    lengths = {name: len(_quoted(values.get(name, ""))) for name in set(names)}
+    return len(url) + sum(lengths[name] for name in names)
 
 
 def fill_url(url: str, values: Mapping[str, str]) -> str:
@@ -66,4 +76,8 @@ def _filled_segment(segment: str, values: Mapping[str, str]) -> str:
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
-    return FIELD.sub(lambda field: quote(values.get(field[1], ""), safe="", errors="replace"), text)
+    return FIELD.sub(lambda field: _quoted(values.get(field[1], "")), text)
+
+
+def _quoted(value: str) -> str:
+    return quote(value, safe="", errors="replace")

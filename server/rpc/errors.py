@@ -51,6 +51,7 @@ CODES = {
     Reason.click_time_refused: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.crm_is_remote: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.mailing_type_missing: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.mailing_type_fixed: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.subscription_link_expired: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.click_queue_full: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.scripts_busy: grpc.StatusCode.RESOURCE_EXHAUSTED,

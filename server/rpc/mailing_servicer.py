@@ -10,7 +10,7 @@ from server.rpc import checks, messages, wire
 from server.rpc.calls import request_of, run, user_of
 from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens, key_by, order_of
-from server.rpc.recipients import in_pieces, same_subject, slices
+from server.rpc.recipients import at_most, same_subject
 from server.tracking import Tracking
 from server.urls import Minting
 from trackedlinks.v1 import mailing_pb2, mailing_service_pb2, mailing_service_pb2_grpc
@@ -89,12 +89,13 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
                 checks.positive(mailing_id=request.mailing_id)
                 first, press = request, await run(self._rendering.press, request.mailing_id)
             same_subject(first, request)
-            for start, recipients in slices(request, press.size):
-                rendered = await run(messages.rendered, press, recipients)
-                for index, some in in_pieces(rendered):
-                    yield mailing_service_pb2.RenderMessagesResponse(
-                        sequence=request.sequence, first_recipient=start + index, messages=some
-                    )
+            at_most(request)
+            served = await run(messages.numbered, press.mint, request.recipients)
+            start = 0
+            while start < len(served) or start == 0:  # a request for nobody is answered too
+                rendered = await run(messages.rendered, press, served, start)
+                yield mailing_service_pb2.RenderMessagesResponse(sequence=request.sequence, first_recipient=start, messages=rendered)
+                start += len(rendered) or 1
 
     async def MintUrls(
         self, request_iterator: AsyncIterator[mailing_service_pb2.MintUrlsRequest], context: Any
@@ -109,10 +110,13 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
                     run(self._minting.inside, request.mailing_id) if inside else run(self._minting.outside, list(request.link_ids))
                 )
             same_subject(first, request)
-            for start, recipients in slices(request, mint.size):
-                minted = await run(messages.minted, mint, recipients)
-                for index, some in in_pieces(minted):
-                    yield mailing_service_pb2.MintUrlsResponse(sequence=request.sequence, first_recipient=start + index, results=some)
+            at_most(request)
+            served = await run(messages.numbered, mint, request.recipients)
+            start = 0
+            while start < len(served) or start == 0:
+                minted = await run(messages.minted, mint, served, start)
+                yield mailing_service_pb2.MintUrlsResponse(sequence=request.sequence, first_recipient=start, results=minted)
+                start += len(minted) or 1
 
     async def ListMailingLinks(
         self, request: mailing_service_pb2.ListMailingLinksRequest, context: Any

@@ -1,13 +1,14 @@
 """Messages and recipients' results as they go over the wire, where names alone do not say how."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from server.messages.template import Literal, MergeField, PlacementSlot, Segment
 from server.model.errors import Violation
 from server.model.mailing import CountedMailing, MailingLink, Recipient
 from server.rendering import Press, Rendered
 from server.rpc import wire
-from server.rpc.recipients import checked, error_of
+from server.rpc.recipients import checked, error_of, until_full
 from server.tracking import TrackedMessage
 from server.urls import Mint
 from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
@@ -40,21 +41,45 @@ def tracked_message(message: TrackedMessage) -> mailing_service_pb2.TrackMessage
     )
 
 
-def minted(mint: Mint, messages: Sequence[mailing_pb2.Recipient]) -> list[mailing_service_pb2.RecipientUrls]:
-    """Each recipient's URLs, or what is wrong with the recipient, in order. Blocks."""
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A recipient who can be served, and the number."""
+
+    recipient: Recipient
+    number: int
+
+
+Served = Numbered | Sequence[Violation]
+"""A recipient, or what is wrong with one."""
+
+
+def numbered(mint: Mint, messages: Sequence[mailing_pb2.Recipient]) -> list[Served]:
+    """Each recipient with the number, or what is wrong, in order. Blocks: what has to be kept of them is."""
     recipients = checked(messages)
-    urls = iter(mint.urls([recipient for recipient in recipients if isinstance(recipient, Recipient)]))
-    return [_urls(next(urls) if isinstance(recipient, Recipient) else recipient) for recipient in recipients]
+    good = [recipient for recipient in recipients if isinstance(recipient, Recipient)]
+    numbers = iter(mint.numbers(good))
+    return [_numbered(recipient, next(numbers)) if isinstance(recipient, Recipient) else recipient for recipient in recipients]
 
 
-def rendered(press: Press, messages: Sequence[mailing_pb2.Recipient]) -> list[mailing_service_pb2.RenderedMessage]:
-    """Each recipient's message, or what is wrong with the recipient, in order. Blocks."""
-    recipients = checked(messages)
-    made = iter(press.render([recipient for recipient in recipients if isinstance(recipient, Recipient)]))
-    return [_rendered(next(made) if isinstance(recipient, Recipient) else recipient) for recipient in recipients]
+def minted(mint: Mint, served: Sequence[Served], start: int) -> list[mailing_service_pb2.RecipientUrls]:
+    """The URLs of recipients from `start` on, as many as fit in one response, or what is wrong with them, in order. Blocks."""
+    return until_full(
+        _urls(mint.urls(each.recipient, each.number)) if isinstance(each, Numbered) else _no_urls(each) for each in served[start:]
+    )
 
 
-def _rendered(result: Rendered | Violation | tuple[Violation, ...]) -> mailing_service_pb2.RenderedMessage:
+def rendered(press: Press, served: Sequence[Served], start: int) -> list[mailing_service_pb2.RenderedMessage]:
+    """The messages of recipients from `start` on, likewise."""
+    return until_full(
+        _rendered(press.render(each.recipient, each.number) if isinstance(each, Numbered) else each) for each in served[start:]
+    )
+
+
+def _numbered(recipient: Recipient, number: int | Violation) -> Served:
+    return [number] if isinstance(number, Violation) else Numbered(recipient, number)
+
+
+def _rendered(result: Rendered | Violation | Sequence[Violation]) -> mailing_service_pb2.RenderedMessage:
     match result:
         case Rendered(html, text):
             return mailing_service_pb2.RenderedMessage(html=html, text=text)
@@ -64,11 +89,13 @@ def _rendered(result: Rendered | Violation | tuple[Violation, ...]) -> mailing_s
             return mailing_service_pb2.RenderedMessage(error=error_of(violations))
 
 
-def _urls(urls: dict[int, str] | Violation | tuple[Violation, ...]) -> mailing_service_pb2.RecipientUrls:
-    if not isinstance(urls, dict):
-        return mailing_service_pb2.RecipientUrls(error=error_of([urls] if isinstance(urls, Violation) else urls))
+def _urls(urls: dict[int, str]) -> mailing_service_pb2.RecipientUrls:
     found = [mailing_service_pb2.TrackedUrl(placement_id=placement_id, url=url) for placement_id, url in urls.items()]
     return mailing_service_pb2.RecipientUrls(urls=found)
+
+
+def _no_urls(violations: Sequence[Violation]) -> mailing_service_pb2.RecipientUrls:
+    return mailing_service_pb2.RecipientUrls(error=error_of(violations))
 
 
 def _segment(segment: Segment) -> mailing_pb2.Segment:

@@ -1,6 +1,6 @@
 """Streams of recipients: requests that carry up to 1,000 of them, answered in order and in pieces that clients can take."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
@@ -30,17 +30,23 @@ class RecipientsRequest(Protocol):
         """At most 1,000."""
 
 
-def slices(request: RecipientsRequest, bytes_each: int) -> Iterator[tuple[int, Sequence[mailing_pb2.Recipient]]]:
-    """The recipients of a request in slices whose results fit in one response, each with the index of its first; one at least, if empty.
-
-    So an answer is made as it is sent, and never whole in memory. Raises INVALID_FIELD for too many recipients.
-    """
+def at_most(request: RecipientsRequest) -> None:
+    """Raises INVALID_FIELD for too many recipients."""
     number = len(request.recipients)
     if number > MOST_RECIPIENTS:
         raise invalid(Violation("recipients", f"must have at most {MOST_RECIPIENTS:,} entries, not {number:,}"))
-    size = max(1, PIECE // max(1, bytes_each))
-    for start in range(0, max(1, number), size):
-        yield start, request.recipients[start : start + size]
+
+
+def until_full(results: Iterable[M]) -> list[M]:
+    """The first of the results, as many as fit in one response; one at least, where there is any. No more of them are made."""
+    some: list[M] = []
+    size = 0
+    for result in results:
+        some.append(result)
+        size += result.ByteSize() + 8
+        if size >= PIECE:
+            break
+    return some
 
 
 def checked(recipients: Sequence[mailing_pb2.Recipient]) -> list[Checked]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from server.model.click import Answer, Evidence, SeenClick, Verdict
 from server.model.ids import NOBODY
+from server.model.link import Redirect
 from server.store.destinations import Destination
 from server.store.sql import Statements, click_id_of
 from server.store.types import to_microseconds
@@ -28,6 +29,13 @@ class NewClick:
     def answer(self) -> Answer:
         """What it is answered by: what its placement leads to, filled in for the recipient where that is a form."""
         return self.filled or self.destination.answer
+
+    @property
+    def stored_answer(self) -> Answer:
+        """What is stored of it: never what a recipient brought, or what is known of one who is not to be tracked. It is filled in again."""
+        unfilled = self.destination.answer
+        brought = isinstance(self.destination.link.response, Redirect)
+        return unfilled if unfilled.form and (brought or self.seen.do_not_track) else self.answer
 
     @property
     def before_reset(self) -> bool:
@@ -99,7 +107,7 @@ def stored_clicks(statements: Statements, click_ids: Iterable[bytes]) -> dict[by
 
 def insert_clicks(statements: Statements, interned: Interned, clicks: Sequence[NewClick]) -> None:
     """Writes the rows of new clicks. One from before a reset is stored as what the reset has made of the others: without identity."""
-    texts = [(_evidence_text(click.seen.evidence), _answer_text(click.answer)) for click in clicks]
+    texts = [(_evidence_text(click.seen.evidence), _answer_text(click.stored_answer)) for click in clicks]
     numbers = interned.numbers(statements, (text for pair in texts for text in pair))
     rows = [
         (
@@ -134,7 +142,7 @@ def _evidence_text(evidence: Evidence) -> str:
 
 
 def _answer_text(answer: Answer) -> str:
-    return json.dumps({"text": answer.text} if answer.text else {"location": answer.location})
+    return json.dumps({"text": answer.text} if answer.text else {"form": answer.form} if answer.form else {"location": answer.location})
 
 
 def _key(text: str) -> bytes:

@@ -5,14 +5,14 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from server.model.action import ActionOutcome, ActionState, fill_text, text_fields
-from server.model.click import click_time
+from server.model.click import SeenClick, click_time
 from server.model.crm import Contact
 from server.model.ids import address_of, person_of
 from server.model.link import EXTRA_FIELD, Redirect, form_fields
-from server.model.url_fields import fill_url
-from server.store.click_rows import NewClick
-from server.store.destinations import location
-from server.store.kept import kept_fields
+from server.model.url_fields import MOST_FILLED, fill_url, filled_length
+from server.store.click_rows import NewClick, StoredClick
+from server.store.destinations import Destination, location
+from server.store.kept import kept_fields, kept_key
 from server.store.sql import Statements
 
 
@@ -26,12 +26,28 @@ def fill_forms(statements: Statements, new: Mapping[bytes, NewClick], persons: M
     extra = _extra_fields(statements, on_forms)
     filled = dict(new)
     for click in on_forms:
-        match click.destination.link.response:
-            case Redirect(url=url):
-                filled[click.seen.id] = _redirect(click, url, kept.get(_place(click), {}))
-            case _:
-                filled[click.seen.id] = _filled(click, persons, emails, extra)
+        if isinstance(click.destination.link.response, Redirect):
+            filled[click.seen.id] = _redirect(click, click.destination.answer.form, kept.get(_place(click), {}))
+        else:
+            filled[click.seen.id] = _filled(click, persons, emails, extra)
     return filled
+
+
+def filled_again(
+    statements: Statements,
+    stored: Mapping[bytes, StoredClick],
+    batch: Iterable[SeenClick],
+    destinations: Mapping[int, Destination],
+    persons: Mapping[int, Contact],
+) -> dict[bytes, StoredClick]:
+    """The stored clicks, those whose answers are stored unfilled filled in once more, with what is known now."""
+    unfilled = {
+        seen.id: NewClick(seen, replace(destinations[seen.placement_id], answer=stored[seen.id].answer))
+        for seen in batch
+        if seen.id in stored and stored[seen.id].answer.form and seen.placement_id in destinations
+    }
+    filled = fill_forms(statements, unfilled, persons)
+    return {click_id: replace(click, answer=filled[click_id].answer) if click_id in filled else click for click_id, click in stored.items()}
 
 
 def scripts_heard(new: Mapping[bytes, NewClick], outcomes: Mapping[bytes, Sequence[ActionOutcome]]) -> dict[bytes, NewClick]:
@@ -49,12 +65,14 @@ def _redirected(click: NewClick, outcomes: Sequence[ActionOutcome]) -> NewClick:
 
 
 def _place(click: NewClick) -> tuple[int, int]:
-    return click.destination.mailing.id, click.seen.recipient
+    return click.destination.mailing.id, kept_key(click.seen.recipient, click.seen.test)
 
 
 def _redirect(click: NewClick, url: str, kept: Mapping[str, str]) -> NewClick:
     """The click with the merge fields of its link's URL filled in with what the recipient brought; what is not known is empty."""
     values = {"mailing.name": click.destination.mailing.name, **kept}
+    if filled_length(url, values) > MOST_FILLED:
+        values = {}
     return replace(click, filled=location(fill_url(url, values), click.destination.mailing))
 
 

@@ -25,6 +25,11 @@ class Kept:
     fields: Mapping[str, str]
 
 
+def kept_key(recipient: int, test: bool) -> int:
+    """Under which number values of a recipient are kept: those of test mails apart, or they would stand in real ones."""
+    return -recipient if test else recipient
+
+
 class KeptStore:
     """What is kept in one database."""
 
@@ -32,19 +37,24 @@ class KeptStore:
         self._database = database
 
     def keep(self, mailing_id: int, values: Mapping[int, Mapping[str, str]], now: datetime) -> None:
-        """Keeps what recipients, by their numbers, brought; what they brought before is replaced."""
+        """Keeps what recipients, by kept_key, brought. What mails already out need stays: of each name the last value."""
         time = to_microseconds(now)
-        rows = [(mailing_id, number, time, json.dumps(dict(fields), ensure_ascii=False)) for number, fields in sorted(values.items())]
-        if rows:
-            self._database.write(lambda connection: Statements(connection).each(_KEEP, rows))
 
-    def of(self, mailing_id: int, recipient: int) -> Kept | None:
-        """What is kept of one recipient."""
+        def work(connection: Connection) -> None:
+            statements = Statements(connection)
+            before = kept_fields(statements, ((mailing_id, key) for key in values), statements.for_update)
+            merged = {key: {**before.get((mailing_id, key), {}), **fields} for key, fields in sorted(values.items())}
+            rows = [(mailing_id, key, time, json.dumps(fields)) for key, fields in merged.items()]
+            statements.each(_KEEP, rows)
+
+        if values:
+            self._database.write(work)
+
+    def of(self, mailing_id: int, key: int) -> Kept | None:
+        """What is kept of one recipient, by kept_key."""
 
         def work(connection: Connection) -> Kept | None:
-            rows = Statements(connection).rows(
-                "SELECT time, fields FROM kept WHERE mailing_id = ? AND recipient = ?", (mailing_id, recipient)
-            )
+            rows = Statements(connection).rows("SELECT time, fields FROM kept WHERE mailing_id = ? AND recipient = ?", (mailing_id, key))
             return next((Kept(from_microseconds(row.time), json.loads(row.fields)) for row in rows), None)
 
         return self._database.read(work)
@@ -53,18 +63,19 @@ class KeptStore:
         """Removes one slice of what is older than it may be; whether there may be more. Blocks."""
         before = to_microseconds(now - KEPT)
 
-        def work(connection: Connection) -> bool:
-            statements = Statements(connection)
-            old = [(row.mailing_id, row.recipient) for row in statements.rows(_OLD, (before, before, SLICE))]
-            statements.each("DELETE FROM kept WHERE mailing_id = ? AND recipient = ?", old)
-            return len(old) == SLICE
+        def old(connection: Connection) -> list[tuple[int, int, int]]:
+            return [(row.mailing_id, row.recipient, before) for row in Statements(connection).rows(_OLD, (before, before, SLICE))]
 
-        return self._database.write(work)
+        rows = self._database.read(old)  # the search is no work for the one who writes clicks
+        if rows:
+            self._database.write(lambda connection: Statements(connection).each(_PURGE, rows))
+        return len(rows) == SLICE
 
 
-def kept_fields(statements: Statements, recipients: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Mapping[str, str]]:
-    """The values that are kept, by mailing and recipient number."""
-    rows = statements.matching("SELECT mailing_id, recipient, fields FROM kept WHERE (mailing_id, recipient) IN", _sorted(recipients))
+def kept_fields(statements: Statements, keys: Iterable[tuple[int, int]], suffix: str = "") -> dict[tuple[int, int], Mapping[str, str]]:
+    """The values that are kept, by mailing and kept_key."""
+    select = "SELECT mailing_id, recipient, fields FROM kept WHERE (mailing_id, recipient) IN"
+    rows = statements.matching(select, _sorted(keys), suffix)
     return {(row.mailing_id, row.recipient): json.loads(row.fields) for row in rows}
 
 
@@ -76,6 +87,7 @@ _KEEP = """
 INSERT INTO kept (mailing_id, recipient, time, fields) VALUES (?, ?, ?, ?)
 ON CONFLICT (mailing_id, recipient) DO UPDATE SET time = excluded.time, fields = excluded.fields
 """
+_PURGE = "DELETE FROM kept WHERE mailing_id = ? AND recipient = ? AND time < ?"
 _OLD = """
 SELECT kept.mailing_id, kept.recipient FROM kept JOIN mailing ON mailing.id = kept.mailing_id
 WHERE kept.time < ? AND (mailing.send_time IS NULL OR mailing.send_time < ?) LIMIT ?

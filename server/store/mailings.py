@@ -66,15 +66,15 @@ class MailingStore:
     def change(self, mailing_id: int, etag: str, change: Callable[[Mailing], Mailing], now: datetime) -> CountedMailing:
         """Replaces a mailing by what `change` makes of it, and raises what that raises.
 
-        Raises MAILING_NOT_FOUND, ETAG_MISMATCH, MAILING_TYPE_MISSING.
+        Raises MAILING_NOT_FOUND, ETAG_MISMATCH, MAILING_TYPE_FIXED.
         """
 
         def work(connection: Connection) -> CountedMailing:
             current = locked(connection, mailing_id, etag)
             wanted = change(current)
-            if current.mailing_type_id and not wanted.mailing_type_id and _can_be_left(connection, mailing_id):
-                problem = "its mails can be unsubscribed from: give it another mailing type, not none"
-                raise DomainError(Reason.mailing_type_missing, problem, id=mailing_id)
+            if current.mailing_type_id not in (0, wanted.mailing_type_id) and _can_be_left(connection, mailing_id):
+                problem = f"mails of mailing {mailing_id} say how to leave mailing type {current.mailing_type_id}: it keeps that type"
+                raise DomainError(Reason.mailing_type_fixed, problem, id=mailing_id)
             if columns(wanted) != columns(current):
                 stamp = {"update_time": now, "revision": current.revision + 1}
                 connection.execute(update(mailing).where(mailing.c.id == mailing_id).values(**columns(wanted) | stamp))

@@ -1,17 +1,19 @@
 """The message of a mailing in the database, with the links and placements that tracking it makes, in one transaction."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.model.errors import DomainError, Reason
 from server.model.link import Link, Redirect, Response
 from server.model.mailing import MessagePart, Placement, PlacementKind
+from server.model.url_fields import url_fields
 from server.store.database import Database
 from server.store.links import insert_link, link
 from server.store.mailings import locked
@@ -19,6 +21,7 @@ from server.store.placements import insert_placements, of_mailing, placement
 from server.store.tables import MessageRow, table_of
 
 _message = table_of(MessageRow)
+_NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class Use:
 class StoredMessage:
     """A message as it came, and where its placements stand: (part, start, end, placement id).
 
-    `special` are the placements of special links by id, with that of the header. Of the recipients the values of kept_fields are kept.
+    `special` are the placements of special links by id, with that of the header. Of the recipients the values of kept_fields are kept;
+    `filled_urls` are the URLs with merge fields to which its links lead now.
     """
 
     charset: str
@@ -55,6 +59,7 @@ class StoredMessage:
     kept_fields: Sequence[str] = ()
     unsubscribe_placement_id: int = 0
     special: Mapping[int, PlacementKind] = field(default_factory=dict)
+    filled_urls: Sequence[str] = ()
 
     @property
     def placement_ids(self) -> list[int]:
@@ -122,9 +127,18 @@ class MessageStore:
             special = {found.id: PlacementKind(found.kind) for found in connection.execute(kinds)}
             slots = [(MessagePart(part), start, end, placement_id) for part, start, end, placement_id in row.slots]
             content = (row.charset, bytes(row.html), bytes(row.text), slots)
-            return StoredMessage(*content, row.kept_fields, row.unsubscribe_placement_id, special)
+            urls = _filled_urls(connection, {placement_id for *_, placement_id in slots})
+            kept = list(dict.fromkeys([*row.kept_fields, *(name for url in urls for name in url_fields(url) if name != "mailing.name")]))
+            return StoredMessage(*content, kept, row.unsubscribe_placement_id, special, urls)
 
         return self._database.read(work)
+
+
+def _filled_urls(connection: Connection, placement_ids: Collection[int]) -> list[str]:
+    """The URLs with merge fields to which these placements lead: links may have been edited since the message was tracked."""
+    used = exists().where(placement.c.id.in_(placement_ids), placement.c.link_id == link.c.id)
+    responses = connection.execute(select(link.c.response).where(used)).scalars()
+    return [answer.url for answer in responses if isinstance(answer, Redirect) and url_fields(answer.url)]
 
 
 def _local_links(connection: Connection, mailing_id: int, uses: Sequence[Use], user: int, now: datetime) -> dict[str, int]:
@@ -143,7 +157,10 @@ def _local_links(connection: Connection, mailing_id: int, uses: Sequence[Use], u
     for use in uses:
         if use.is_local and use.url not in local:
             draft = Link.model_construct(
-                name=use.url[:255], response=Redirect.model_construct(tag="redirect", url=use.url), actions=[], **stamp
+                name=_NOT_IN_A_NAME.sub("", use.url)[:255],
+                response=Redirect.model_construct(tag="redirect", url=use.url),
+                actions=[],
+                **stamp,
             )
             local[use.url] = insert_link(connection, draft)
     return local

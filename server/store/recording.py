@@ -20,7 +20,7 @@ from server.store.click_rows import Interned, NewClick, StoredClick, insert_clic
 from server.store.contacts import Contacts, addresses_for, embedded_persons, remote_persons
 from server.store.database import Database, without_data
 from server.store.destinations import Destination, Destinations
-from server.store.forms import fill_forms, scripts_heard
+from server.store.forms import fill_forms, filled_again, scripts_heard
 from server.store.preparing import shown_without_name, unprepared
 from server.store.sql import Statements
 from server.store.tally import Tally
@@ -97,6 +97,7 @@ class Recorder:
         ran = runs.run()
         outcomes = outcomes_of(statements, stored) | ran
         new = scripts_heard(fill_forms(statements, new, contacts.persons), ran)
+        stored = filled_again(statements, stored, batch, destinations, contacts.persons)
         insert_clicks(statements, self._interned, list(new.values()))
         special = {seen.placement_id: kind for seen in batch if (kind := self._destinations.special(seen.placement_id)) is not None}
         return _Results(destinations, special, stored, new, waiting, outcomes, runs.for_remote_crm(), contacts.persons).of(batch)

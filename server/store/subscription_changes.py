@@ -28,10 +28,10 @@ class SubscriptionChangeStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, change: WaitingChange) -> None:
-        """Keeps a change; an earlier one of the same subscription need not be told any more."""
-        row = (change.recipient, change.mailing_type_id, change.subscribed, to_microseconds(change.change_time), 0, 0)
-        self._database.write(lambda connection: Statements(connection).each(_ADD, [row]))
+    def add(self, changes: Sequence[WaitingChange]) -> None:
+        """Keeps changes, all or none; an earlier one of the same subscription need not be told any more."""
+        rows = [(each.recipient, each.mailing_type_id, each.subscribed, to_microseconds(each.change_time), 0, 0) for each in changes]
+        self._database.write(lambda connection: Statements(connection).each(_ADD, rows))
 
     def of(self, recipient: int) -> dict[int, WaitingChange]:
         """What waits of one recipient, by mailing type."""
@@ -39,8 +39,8 @@ class SubscriptionChangeStore:
         return {change.mailing_type_id: change for change in self._read(statement, (recipient,))}
 
     def due(self, now: datetime, most: int) -> Sequence[WaitingChange]:
-        """What may be tried now, oldest first."""
-        return self._read(f"{_SELECT} WHERE next_time <= ? ORDER BY change_time LIMIT ?", (to_microseconds(now), most))
+        """What may be tried now, what has waited longest first."""
+        return self._read(f"{_SELECT} WHERE next_time <= ? ORDER BY next_time, change_time LIMIT ?", (to_microseconds(now), most))
 
     def done(self, change: WaitingChange) -> None:
         """Removes a change that was told, unless the recipient has changed it since."""

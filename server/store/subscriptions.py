@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from server.model.crm import Catalog, address_key
-from server.model.errors import DomainError, Reason, Violation
+from server.model.errors import DomainError, Reason, Violation, invalid
 from server.model.ids import address_recipient, person_recipient
 from server.model.subscription import Subscriber, Subscription
 from server.store.crm_tables import EntryRow
@@ -22,6 +22,10 @@ from server.store.tables import table_of
 from server.store.types import from_microseconds, to_microseconds
 
 _entry = table_of(EntryRow)
+
+
+MOST_SUBSCRIPTIONS = 20_000
+"""Of one answer, which clients take up to 4 MiB of."""
 
 
 class SubscriptionStore:
@@ -35,18 +39,18 @@ class SubscriptionStore:
         return self._database.read(lambda connection: _of(connection, subscribers, mailing_type_id))
 
     def set(self, subscriber: Subscriber, mailing_type_id: int, subscribed: bool, time: datetime) -> Subscription:
-        """What the subscription is once the change is made; one that is older than what is stored, or the same, changes nothing.
+        """What the subscription is once the change is made; one that is older than what is stored changes nothing.
 
-        Raises REFERENCE_NOT_FOUND.
+        A later one of the same is stored for its time, or an earlier one that comes late would count. Raises REFERENCE_NOT_FOUND.
         """
 
         def work(connection: Connection) -> Subscription:
             ((before,),) = _of(connection, [subscriber], mailing_type_id, locked=True)
-            if before.subscribed == subscribed or (before.change_time is not None and before.change_time > time):
+            if before.change_time is not None and before.change_time >= time:
                 return before
             statements = Statements(connection)
-            recipient = _own_number(statements, subscriber)
-            statements.each(_SET, [(recipient, mailing_type_id, subscribed, to_microseconds(time))])
+            numbers = sorted(_own_numbers(statements, subscriber))
+            statements.each(_SET, [(number, mailing_type_id, subscribed, to_microseconds(time)) for number in numbers])
             ((after,),) = _of(connection, [subscriber], mailing_type_id)
             return after
 
@@ -60,6 +64,10 @@ class _Known(NamedTuple):
 
 def _of(connection: Connection, subscribers: Sequence[Subscriber], mailing_type_id: int, locked: bool = False) -> list[list[Subscription]]:
     types = _mailing_types(connection, mailing_type_id, locked)
+    if len(types) * len(subscribers) > MOST_SUBSCRIPTIONS:
+        raise invalid(
+            Violation("subscribers", f"must be fewer: {len(subscribers):,} with {len(types):,} mailing types are too many for one answer")
+        )
     statements = Statements(connection)
     numbers = _numbers(statements, subscribers)
     said: dict[int, dict[int, _Known]] = defaultdict(dict)
@@ -110,11 +118,14 @@ def _numbers(statements: Statements, subscribers: Sequence[Subscriber]) -> list[
     return found
 
 
-def _own_number(statements: Statements, subscriber: Subscriber) -> int:
-    if subscriber.person_id:
-        return person_recipient(subscriber.person_id)
-    assert subscriber.email, "a subscriber is a person or an address"
-    return address_recipient(address_ids(statements, [subscriber.email])[subscriber.email])
+def _own_numbers(statements: Statements, subscriber: Subscriber) -> set[int]:
+    """Under which numbers a change is kept: a person's under that of the address on the card as well, which stays when the person goes."""
+    if not subscriber.person_id:
+        assert subscriber.email, "a subscriber is a person or an address"
+        return {address_recipient(address_ids(statements, [subscriber.email])[subscriber.email])}
+    cards = statements.rows("SELECT email FROM crm_person WHERE id = ?", (subscriber.person_id,))
+    emails = [row.email for row in cards if row.email]
+    return {person_recipient(subscriber.person_id)} | {address_recipient(number) for number in address_ids(statements, emails).values()}
 
 
 def _sorted(ids: Iterable[int | None]) -> Collection[int]:

@@ -145,7 +145,7 @@ class KeptRow(SQLModel, table=True):
     """What a recipient of a mailing brought and special links or merge fields in URLs need: the values, and when their URLs were minted."""
 
     __tablename__ = "kept"
-    __table_args__ = (Index("kept_time", "time"),)
+    __table_args__ = (Index("kept_time", "time"), {"sqlite_with_rowid": False})
     mailing_id: int = key_id()
     recipient: int = key_id()
     time: int = number()
@@ -156,6 +156,7 @@ class SubscriptionChangeRow(SQLModel, table=True):
     """What a recipient wants and a remote CRM has still to be told."""
 
     __tablename__ = "subscription_change"
+    __table_args__ = (Index("subscription_change_due", "next_time", "change_time"), {"sqlite_with_rowid": False})
     recipient: int = key_id()
     mailing_type_id: int = key_id()
     subscribed: bool = Field(sa_column=Column(Boolean, nullable=False))

@@ -1,5 +1,6 @@
 """Special links at the front door: who opens them sees a page, who posts has it done, and neither is a click."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,9 +9,11 @@ import httpx2
 import pytest
 
 from redirect.settings import Settings
+from server.store.database import Database
 from tests.support.campaign import Campaign, person
+from tests.support.crm import delete_entry
 from tests.support.server import serving
-from tests.support.special import MESSAGE, Sent, front_door, path_of, sent, subscribed
+from tests.support.special import MESSAGE, Sent, front_door, path_of, sent, subscribed, to
 from tests.support.stubs import Stubs
 from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
 
@@ -85,37 +88,34 @@ async def test_one_click_unsubscribing_acts_at_once_and_again_does_no_harm(
     assert "set-cookie" not in response.headers
 
 
-@pytest.mark.parametrize(
-    ("body", "content_type", "status"),
-    [
-        (b"", "application/x-www-form-urlencoded", 400),
-        (b"List-Unsubscribe=One-click", "application/x-www-form-urlencoded", 400),
-        (b"list-unsubscribe=One-Click", "application/x-www-form-urlencoded", 400),
-        (b"List-Unsubscribe", "application/x-www-form-urlencoded", 400),
-        (b"unsubscribe=no", "application/x-www-form-urlencoded", 400),
-        (b"List-Unsubscribe=One-Click", "", 415),
-        (b'{"List-Unsubscribe": "One-Click"}', "application/json", 415),
-        (b"x=" + b"y" * 70_000, "application/x-www-form-urlencoded", 413),
-        (b"&".join([b"shown=1"] * 3000), "application/x-www-form-urlencoded", 413),
-        (b"--b\r\nContent-Disposition: form-data; name=x", "multipart/form-data; boundary=b", 400),
-        (b"--b\r\n\r\n--b--", "multipart/form-data", 400),
-        (b"--b\r\n\r\nx\r\n--b--", "multipart/form-data; boundary=b", 400),
-        (b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nx\r\n--b--', "multipart/form-data; boundary=b", 400),
-        (b"%ff%fe=\xff", "application/x-www-form-urlencoded", 400),
-        (b"save=yes", "application/x-www-form-urlencoded", 400),
-        (b"save=yes&shown=-1", "application/x-www-form-urlencoded", 400),
-        (b"save=yes&shown=999999999999999999", "application/x-www-form-urlencoded", 400),
-    ],
-)
-async def test_what_is_no_form_of_ours_changes_nothing(
-    campaign: Campaign, front: httpx2.AsyncClient, body: bytes, content_type: str, status: int
-) -> None:
+NO_FORMS: list[tuple[bytes, str, int]] = [
+    (b"", "application/x-www-form-urlencoded", 400),
+    (b"List-Unsubscribe=One-click", "application/x-www-form-urlencoded", 400),
+    (b"list-unsubscribe=One-Click", "application/x-www-form-urlencoded", 400),
+    (b"List-Unsubscribe", "application/x-www-form-urlencoded", 400),
+    (b"unsubscribe=no", "application/x-www-form-urlencoded", 400),
+    (b"List-Unsubscribe=One-Click", "", 415),
+    (b'{"List-Unsubscribe": "One-Click"}', "application/json", 415),
+    (b"x=" + b"y" * 70_000, "application/x-www-form-urlencoded", 413),
+    (b"&".join([b"shown=1"] * 3000), "application/x-www-form-urlencoded", 413),
+    (b"--b\r\nContent-Disposition: form-data; name=x", "multipart/form-data; boundary=b", 400),
+    (b"--b\r\n\r\n--b--", "multipart/form-data", 400),
+    (b"--b\r\n\r\nx\r\n--b--", "multipart/form-data; boundary=b", 400),
+    (b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nx\r\n--b--', "multipart/form-data; boundary=b", 400),
+    (b"%ff%fe=\xff", "application/x-www-form-urlencoded", 400),
+    (b"save=yes", "application/x-www-form-urlencoded", 400),
+    (b"save=yes&shown=-1", "application/x-www-form-urlencoded", 400),
+]
+
+
+async def test_what_is_no_form_of_ours_changes_nothing(campaign: Campaign, front: httpx2.AsyncClient) -> None:
     news, _ = await two_types(campaign)
     mail = await sent(campaign, person(1), mailing_type_id=news)
-    for path in (mail.header, mail.manage):
-        response = await front.post(path, content=body, headers={"content-type": content_type} if content_type else {})
-        assert response.status_code == status
-        assert "<h1>" in response.text
+    for body, content_type, status in NO_FORMS:
+        for path in (mail.header, mail.manage):
+            response = await front.post(path, content=body, headers={"content-type": content_type} if content_type else {})
+            assert response.status_code == status, (body[:40], content_type)
+            assert "<h1>" in response.text
     assert await state(campaign, news, person_id=1) == [True]
 
 
@@ -193,12 +193,67 @@ async def test_a_test_mail_shows_the_same_and_changes_nothing(campaign: Campaign
     assert (await front.get(mail.online)).content == mail.html
 
 
-async def test_what_is_nobodys_shows_the_same_and_changes_nothing(campaign: Campaign, front: httpx2.AsyncClient) -> None:
+async def test_what_is_nobodys_shows_the_same_and_changes_nothing(
+    campaign: Campaign, front: httpx2.AsyncClient, database: Database
+) -> None:
     news, offers = await two_types(campaign)
     mail = await sent(campaign, mailing_pb2.Recipient(), mailing_type_id=news)
     await _nothing_changes(front, mail, news, offers)
+    tables = await asyncio.to_thread(
+        rows, database, *(f"SELECT * FROM {name}" for name in ("crm_subscription", "subscription_change", "address"))
+    )
+    assert tables == [[], [], []]
     assert (await front.get(mail.online)).status_code == 200
     assert (await front.get(mail.offers)).headers["location"] == "https://example.com/offers/?for=#"
+
+
+async def test_who_leaves_all_leaves_also_what_is_gone_since_the_page_was_made(campaign: Campaign, front: httpx2.AsyncClient) -> None:
+    news, offers = await two_types(campaign)
+    mail = await sent(campaign, person(1), mailing_type_id=news)
+    await delete_entry(campaign.stubs, offers)
+    response = await front.post(mail.manage, data={"leave_all": "yes", "shown": [str(news), str(offers)]})
+    assert response.status_code == 200
+    assert await state(campaign, news, person_id=1) == [False]
+
+
+async def test_whoever_comes_back_to_a_type_that_is_gone_is_told_the_truth(campaign: Campaign, front: httpx2.AsyncClient) -> None:
+    news, _ = await two_types(campaign)
+    mail = await sent(campaign, person(1), mailing_type_id=news)
+    await delete_entry(campaign.stubs, news)
+    assert 'name="subscribe"' in (await front.post(mail.unsubscribe, data={"subscribe": "yes"})).text
+    assert (await front.post(f"{mail.unsubscribe}/{'A' * 20}", data={"unsubscribe": "yes"})).status_code == 404
+
+
+async def test_no_table_tells_what_is_known_of_who_is_not_to_be_tracked(
+    campaign: Campaign, front: httpx2.AsyncClient, database: Database
+) -> None:
+    news, _ = await two_types(campaign)
+    secret = mailing_pb2.Recipient(email="dnt@example.org", do_not_track=True, merge_fields={"name": "Secret Name"})
+    mail = await sent(campaign, secret, mailing_type_id=news)
+    assert "Secret%20Name" in (await front.get(mail.offers)).headers["location"]
+    tables = await asyncio.to_thread(rows, database, "SELECT recipient FROM click", "SELECT value FROM interned")
+    assert tables[0] == [(0,)]
+    assert "Secret" not in repr(tables[1])
+
+    mailing = await campaign.mailing(mailing_type_id=news)
+    await campaign.track(mailing.id, b'<a href="https://example.com/">x</a>')
+    await campaign.send(mailing.id, [person(77, do_not_track=True), person(78)])
+    kept = await asyncio.to_thread(rows, database, f"SELECT recipient FROM kept WHERE mailing_id = {mailing.id}")
+    assert kept == [[]]  # unsubscribing reads nothing of it
+
+
+def rows(database: Database, *statements: str) -> list[list[tuple[object, ...]]]:
+    """The rows of each statement."""
+    return database.read(lambda connection: [[tuple(row) for row in connection.exec_driver_sql(each)] for each in statements])
+
+
+async def test_what_mails_already_out_need_stays_when_others_are_made(campaign: Campaign, front: httpx2.AsyncClient) -> None:
+    first = await sent(campaign, person(1, merge_fields={"id": "first"}))
+    await campaign.track(first.mailing_id, b'<a href="https://example.com/{{ code }}">x</a>')
+    await campaign.send(first.mailing_id, [person(1, merge_fields={"code": "c"}), person(1, test=True, merge_fields={"code": "test"})])
+    tracked = await campaign.track(first.mailing_id, MESSAGE)
+    await to(campaign, tracked, first.mailing_id, person(1, test=True, merge_fields={"id": "DUMMY"}))
+    assert (await front.get(first.offers)).headers["location"].startswith("https://example.com/offers/first?")
 
 
 async def _nothing_changes(front: httpx2.AsyncClient, mail: Sent, news: int, offers: int) -> None:

@@ -45,7 +45,7 @@ _users = st.sampled_from([None, None, None, "1", "2", str(2**63 - 1), "", "-1", 
 
 
 @given(calls=st.lists(st.tuples(_requests, _users), min_size=1, max_size=8))
-@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 async def test_a_random_request_is_served_or_refused_and_never_a_defect(
     stubs: Stubs, calls: list[tuple[tuple[str, Any], str | None]]
 ) -> None:

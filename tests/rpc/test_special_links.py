@@ -13,6 +13,8 @@ from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import (
     click_pb2,
     click_service_pb2,
+    link_pb2,
+    link_service_pb2,
     mailing_pb2,
     mailing_service_pb2,
     recipient_service_pb2,
@@ -84,9 +86,10 @@ async def test_who_is_to_unsubscribe_needs_a_mailing_type(stubs: Stubs, campaign
         update.update_mask.paths.append("mailing_type_id")
         return await stubs.mailings.UpdateMailing(update)
 
-    assert (await refused(retype(0))).reason == "MAILING_TYPE_MISSING"
-    await retype(offers)
-    assert [each.mailing_type for each in (await page(stubs, mail.unsubscribe)).subscriptions] == ["Offers"]
+    for type_id in (0, offers):
+        assert (await refused(retype(type_id))).reason == "MAILING_TYPE_FIXED"
+    await retype(news)
+    assert [each.mailing_type for each in (await page(stubs, mail.unsubscribe)).subscriptions] == ["News"]
 
 
 async def test_a_url_has_merge_fields_as_one_link_and_names_what_is_kept(stubs: Stubs, campaign: Campaign) -> None:
@@ -127,6 +130,60 @@ async def test_a_merge_field_in_what_chooses_the_server_is_never_tracked_nor_sav
         assert list((await refused(campaign.link(url=url))).fields) == ["link.redirect.url"]
 
 
+@pytest.mark.parametrize(
+    "address", ["track&Tab;edlink:x", "&#1;trackedlink:1", "track&#10;edlink:x&#13;&#10;Set-Cookie: a=b", "&#0;trackedlink:1"]
+)
+async def test_what_only_a_browser_would_read_as_trackedlink_is_left_alone(stubs: Stubs, campaign: Campaign, address: str) -> None:
+    mailing = await campaign.mailing()
+    tracked = await campaign.track(mailing.id, f'<a href="{address}">x</a>'.encode())
+    assert not tracked.tracked
+    assert len(tracked.left_alone) == 1
+
+
+async def test_a_url_is_never_filled_in_to_more_than_browsers_take(stubs: Stubs, campaign: Campaign) -> None:
+    mailing = await campaign.mailing()
+    tracked = await campaign.track(mailing.id, ('<a href="https://x.example/' + "{{a}}" * 90 + '">x</a>').encode())
+    call = stubs.mailings.MintUrls()
+    many = [person(1, merge_fields={"a": "漢" * 20_000}), person(2, merge_fields={"a": "b" * 80})]
+    await call.write(mailing_service_pb2.MintUrlsRequest(mailing_id=mailing.id, recipients=many))
+    await call.done_writing()
+    refusal, served = [result async for response in call for result in response.results]
+    assert refusal.error.violations[0].description.startswith("would make a URL of 16,200,")
+    link = mailing_service_pb2.ListMailingLinksRequest(mailing_id=mailing.id)
+    (found,) = (await stubs.mailings.ListMailingLinks(link)).links
+    edited = link_pb2.Link(id=found.link.id, redirect=link_pb2.Redirect(url="https://x.example/" + "{{a}}" * 101))
+    await stubs.links.UpdateLink(link_service_pb2.UpdateLinkRequest(link=edited))
+    request = click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=served.urls[0].url.rpartition("/")[2])
+    assert (await stubs.clicks.RecordClick(request)).location == "https://x.example/"
+    assert tracked.template.kept_fields
+
+
+async def test_a_large_message_is_rendered_and_sent_piece_by_piece(stubs: Stubs, campaign: Campaign) -> None:
+    mailing = await campaign.mailing()
+    await campaign.track(mailing.id, b"{{a}}" * 1000 + b'<a href="https://x.example/">x</a>')
+    call = stubs.mailings.RenderMessages()
+    values = [{"a": "x" * 2000}] * 6 + [{"a": "x" * 4000}]
+    recipients = [person(number, merge_fields=each) for number, each in enumerate(values, 1)]
+    await call.write(mailing_service_pb2.RenderMessagesRequest(mailing_id=mailing.id, recipients=recipients))
+    await call.done_writing()
+    responses = [response async for response in call]
+    assert [(response.first_recipient, len(response.messages)) for response in responses] == [(number, 1) for number in range(7)]
+    assert responses[-1].messages[0].error.violations[0].field == "merge_fields"
+
+
+async def test_an_edited_link_says_what_is_kept_from_the_next_mail_on(stubs: Stubs, campaign: Campaign) -> None:
+    mailing = await campaign.mailing()
+    link = await campaign.link(url="https://x.example/")
+    await campaign.track(mailing.id, f'<a href="trackedlink:{link.id}">x</a>'.encode())
+    edited = link_pb2.Link(id=link.id, redirect=link_pb2.Redirect(url="https://x.example/{{shop}}"))
+    await stubs.links.UpdateLink(link_service_pb2.UpdateLinkRequest(link=edited))
+    ((url,),) = await campaign.send(mailing.id, [person(1, merge_fields={"shop": "oslo"})])
+    request = click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=url.rpartition("/")[2])
+    for duplicate in (False, True):
+        answer = await stubs.clicks.RecordClick(request)
+        assert (answer.location, answer.duplicate) == ("https://x.example/oslo", duplicate)
+
+
 async def test_recording_a_special_link_stores_nothing(stubs: Stubs, campaign: Campaign) -> None:
     mail = await sent(campaign, person(1))
     for path, kind in ((mail.unsubscribe, UNSUBSCRIBE), (mail.header, UNSUBSCRIBE), (mail.manage, MANAGE), (mail.online, ONLINE)):
@@ -163,7 +220,7 @@ async def test_changes_name_what_is_on_the_page_and_nothing_twice(stubs: Stubs, 
     assert list((await refused(changed(stubs, mail.manage, Change(mailing_type_id=-1)))).fields) == ["changes[0].mailing_type_id"]
     refusal = await refused(changed(stubs, mail.unsubscribe, Change(mailing_type_id=offers)))
     assert (refusal.reason, list(refusal.fields)) == ("REFERENCE_NOT_FOUND", ["changes[0].mailing_type_id"])
-    refusal = await refused(changed(stubs, mail.manage, Change(mailing_type_id=offers), Change(mailing_type_id=10**9)))
+    refusal = await refused(changed(stubs, mail.manage, Change(mailing_type_id=offers), Change(mailing_type_id=10**9, subscribed=True)))
     assert (refusal.reason, list(refusal.fields)) == ("REFERENCE_NOT_FOUND", ["changes[1].mailing_type_id"])
     after = await changed(stubs, mail.manage, Change(mailing_type_id=offers), Change(mailing_type_id=news, subscribed=True))
     assert [each.subscribed for each in after.subscriptions] == [True, False]

@@ -18,6 +18,7 @@ from trackedlinks.v1 import crm_service_pb2, mailing_pb2, recipient_service_pb2
 
 NEWSLETTER = 7
 KARI = 1
+MANAGE_ONLY = b'<a href="https://x.example/">x</a><a href="trackedlink:manage-subscriptions">x</a>'
 LEAVE = recipient_service_pb2.SubscriptionChange()
 ALL_THERE = answering(crm_service_pb2.CheckReferencesResponse())
 
@@ -130,3 +131,31 @@ async def test_what_a_crm_says_is_kept_within_limits(database_url: str, tmp_path
     assert len(found.subscriptions[0].mailing_type) < 256
     assert "\n" not in found.subscriptions[0].mailing_type
     assert found.subscriptions[1].mailing_type == "Mailing type 8"
+
+
+async def test_leaving_all_while_the_crm_hangs_keeps_every_wish(database_url: str, tmp_path: Path) -> None:
+    types = [crm_service_pb2.Subscription(mailing_type_id=number, mailing_type=f"T{number}", subscribed=True) for number in range(1, 11)]
+    told: dict[int, bool] = {}
+    hanging = True
+
+    async def set_subscription(request: crm_service_pb2.SetSubscriptionRequest, context: Any) -> crm_service_pb2.Subscription:
+        if hanging:
+            await anyio.sleep(60)
+        told[request.mailing_type_id] = request.subscribed
+        return crm_service_pb2.Subscription(mailing_type_id=request.mailing_type_id, mailing_type="T", subscribed=request.subscribed)
+
+    async with (
+        HostileCrm(CheckReferences=ALL_THERE, GetSubscriptions=answering(said(*types)), SetSubscription=set_subscription) as crm,
+        serving(database_url, tmp_path, crm=f"grpc://{crm.address}") as stubs,
+    ):
+        campaign = Campaign(stubs)
+        mail = await sent(campaign, person(KARI), mailing_type_id=1, html=MANAGE_ONLY)
+        leave_all = [recipient_service_pb2.SubscriptionChange(mailing_type_id=number) for number in range(1, 11)]
+        found = await change(campaign, mail.manage, *leave_all)
+        assert [each.subscribed for each in found.subscriptions] == [False] * 10
+        assert not any(each.subscribed for each in (await page(campaign, mail.manage)).subscriptions)
+        hanging = False
+        with anyio.fail_after(60):
+            while len(told) < 10:
+                await anyio.sleep(0.05)
+    assert not any(told.values())

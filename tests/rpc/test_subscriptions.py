@@ -9,7 +9,7 @@ import pytest
 from tests.support.campaign import Campaign
 from tests.support.crm import delete_entry
 from tests.support.stubs import Stubs, refused
-from trackedlinks.v1 import crm_service_pb2
+from trackedlinks.v1 import crm_service_pb2, embedded_crm_service_pb2
 
 NOW = datetime.now(UTC)
 
@@ -47,7 +47,7 @@ async def test_everybody_is_subscribed_until_they_leave(stubs: Stubs, campaign: 
     assert (found.mailing_type, found.subscribed, found.HasField("change_time")) == ("News", False, True)
     assert await of(stubs, guest, kari) == [[(news, True), (offers, True)], [(news, False), (offers, True)]]
     assert await of(stubs, kari, mailing_type_id=news) == [[(news, False)]]
-    assert not (await change(stubs, guest, news, True)).HasField("change_time")  # it changes nothing, so there is nothing to store
+    assert (await change(stubs, guest, news, True)).subscribed
 
 
 async def test_an_address_is_one_subscriber_in_every_spelling(stubs: Stubs, campaign: Campaign) -> None:
@@ -69,13 +69,23 @@ async def test_a_person_and_the_address_on_the_card_are_one_subscriber(stubs: St
     assert await of(stubs, who(person_id=kari)) == [[(news, False)]]
 
 
+async def test_who_has_left_has_left_when_the_person_is_deleted(stubs: Stubs, campaign: Campaign) -> None:
+    news = await campaign.entry("MAILING_TYPE", "News")
+    kari = await campaign.person("Kari", email="kari@example.com")
+    await change(stubs, who(person_id=kari), news, False)
+    await stubs.embedded_crm.DeletePerson(embedded_crm_service_pb2.DeletePersonRequest(id=kari))
+    again = await campaign.person("Kari", email="Kari@example.com")
+    assert await of(stubs, who(email="kari@example.com"), who(person_id=again), who(person_id=kari)) == [[(news, False)]] * 3
+
+
 async def test_a_change_that_is_older_than_what_is_stored_changes_nothing(stubs: Stubs, campaign: Campaign) -> None:
     news = await campaign.entry("MAILING_TYPE", "News")
     await change(stubs, who(person_id=1), news, False, NOW)
     late = await change(stubs, who(person_id=1), news, True, NOW - timedelta(seconds=1))
     assert not late.subscribed
     again = await change(stubs, who(person_id=1), news, False, NOW + timedelta(seconds=1))
-    assert again.change_time.ToDatetime(UTC) == late.change_time.ToDatetime(UTC)
+    assert again.change_time.ToDatetime(UTC) > late.change_time.ToDatetime(UTC)
+    assert not (await change(stubs, who(person_id=1), news, True, NOW + timedelta(milliseconds=500))).subscribed  # it comes late
     assert (await change(stubs, who(person_id=1), news, True, NOW + timedelta(seconds=2))).subscribed
 
 

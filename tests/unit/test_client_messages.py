@@ -3,6 +3,7 @@
 import email
 import quopri
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -217,3 +218,11 @@ def test_what_others_have_stored_cannot_steer_the_terminal(capsys: pytest.Captur
     printed = capsys.readouterr()
     assert printed.out == "A                 B\n\ufffd[31mred [bold]   1\n\ufffd2J              22\n"
     assert printed.err == "one\ufffd\ntwo\n"
+
+
+def test_a_long_address_to_unsubscribe_at_stands_in_one_line() -> None:
+    url = "https://" + "a" * 180 + ".example/AQIAZidgZVYZfX-pAgA"
+    envelope = Envelope(address("a@example.com"), "S", datetime(2026, 1, 1, tzinfo=UTC), "<a@example.com>", unsubscribe_url=url)
+    mail = eml(envelope, Rendered(b"<p>", b""))
+    assert f"List-Unsubscribe: <{url}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n".encode() in mail
+    assert b"List-Unsubscribe" not in eml(replace(envelope, unsubscribe_url=""), Rendered(b"<p>", b""))

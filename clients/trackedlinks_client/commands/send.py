@@ -157,7 +157,7 @@ def _write_all(
         task = progress.add_task("writing", total=people.size or None)
         good = completed(service.crm, _good(people.rows(), writer))
         if mailing.mailing_type_id:
-            good = subscribed(service.crm, good, mailing.mailing_type_id, writer.skip)
+            good = subscribed(service.crm, good, mailing.mailing_type_id, writer.skip, _unknown)
         for row, urls in minted(service.mailings, mailing.id, good, kept):
             progress.update(task, completed=people.position, description=f"{writer.written} messages")
             if urls.HasField("error"):
@@ -168,6 +168,10 @@ def _write_all(
             except ValueError as error:  # MissingFields, and what is no address
                 writer.leave_out(row.line, str(error))
         progress.update(task, completed=people.size, description=f"{writer.written} messages")
+
+
+def _unknown() -> None:
+    complain("who has unsubscribed is known to another CRM, which this command cannot ask: the file has to be of those who have not")
 
 
 def _fields(row: Row, mailing: mailing_pb2.Mailing) -> dict[str, str]:

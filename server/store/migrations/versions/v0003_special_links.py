@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("time", sa.BigInteger(), nullable=False),
         sa.Column("fields", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("mailing_id", "recipient"),
+        sqlite_with_rowid=False,
     )
     op.create_index("kept_time", "kept", ["time"], unique=False)
     op.create_table(
@@ -28,7 +29,9 @@ def upgrade() -> None:
         sa.Column("attempts", sa.BigInteger(), nullable=False),
         sa.Column("next_time", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("recipient", "mailing_type_id"),
+        sqlite_with_rowid=False,
     )
+    op.create_index("subscription_change_due", "subscription_change", ["next_time", "change_time"], unique=False)
     op.create_table(
         "crm_subscription",
         sa.Column("recipient", sa.BigInteger(), autoincrement=False, nullable=False),
