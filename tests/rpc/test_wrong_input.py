@@ -1,6 +1,7 @@
 """Whatever is sent, the answer says what is wrong with it, and is never a defect of the server."""
 
 import base64
+from itertools import product
 from typing import Any
 
 import grpc
@@ -118,14 +119,12 @@ async def test_a_link_has_20_actions_at_most(stubs: Stubs) -> None:
     assert await fields_of(stubs, link_draft(actions=[action] * 21)) == {"link.actions"}
 
 
-@pytest.mark.parametrize(
-    ("seconds", "nanos"), [(253_402_300_800, 0), (-62_135_596_801, 0), (0, -1), (0, 1_000_000_000), (2**63 - 1, 0), (-(2**63), 0)]
-)
-async def test_a_time_outside_the_years_1_to_9999_is_refused_with_every_other_violation(stubs: Stubs, seconds: int, nanos: int) -> None:
-    follow_up = link_pb2.CreateFollowUp(type=link_pb2.FOLLOW_UP_TYPE_TASK, assign_to_our_contact=True, duration=-1)
-    follow_up.start_time.seconds, follow_up.start_time.nanos = seconds, nanos
-    fields = await fields_of(stubs, link_draft("", actions=[link_pb2.LinkAction(follow_up=follow_up)]))
-    assert fields == {"link.name", "link.actions[0].follow_up.start_time", "link.actions[0].follow_up.duration"}
+async def test_a_time_outside_the_years_1_to_9999_is_refused_with_every_other_violation(stubs: Stubs) -> None:
+    for time in [(253_402_300_800, 0), (-62_135_596_801, 0), (0, -1), (0, 1_000_000_000), (2**63 - 1, 0), (-(2**63), 0)]:
+        follow_up = link_pb2.CreateFollowUp(type=link_pb2.FOLLOW_UP_TYPE_TASK, assign_to_our_contact=True, duration=-1)
+        follow_up.start_time.seconds, follow_up.start_time.nanos = time
+        fields = await fields_of(stubs, link_draft("", actions=[link_pb2.LinkAction(follow_up=follow_up)]))
+        assert fields == {"link.name", "link.actions[0].follow_up.start_time", "link.actions[0].follow_up.duration"}, time
 
 
 @pytest.mark.parametrize("seconds", [253_402_300_799, -62_135_596_800])
@@ -253,21 +252,19 @@ async def test_a_message_beyond_4_mib_is_refused_and_one_below_is_judged(stubs: 
     assert await fields_of(stubs, link_draft("x" * 4_000_000)) == {"link.name"}
 
 
-@pytest.mark.parametrize("method", UNARY)
-async def test_bytes_that_are_no_message_are_malformed(stubs: Stubs, method: str) -> None:
-    for content in NO_MESSAGE:
+async def test_bytes_that_are_no_message_are_malformed(stubs: Stubs) -> None:
+    for method, content in product(UNARY, NO_MESSAGE):
         answer = await refused(raw(stubs, method)(content))
-        assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST"), content
+        assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST"), (method, content)
 
 
-@pytest.mark.parametrize("method", STREAMS)
-async def test_bytes_that_are_no_message_end_a_stream_as_malformed(stubs: Stubs, method: str) -> None:
-    for content in NO_MESSAGE:
+async def test_bytes_that_are_no_message_end_a_stream_as_malformed(stubs: Stubs) -> None:
+    for method, content in product(STREAMS, NO_MESSAGE):
         call: Any = stubs.channel.stream_stream(f"/trackedlinks.v1.{method}")()
         await call.write(content)
         await call.done_writing()
         answer = await refused(call.read())
-        assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST"), content
+        assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST"), (method, content)
 
 
 async def test_text_that_is_no_utf_8_is_malformed(stubs: Stubs) -> None:
