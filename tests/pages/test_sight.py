@@ -39,7 +39,7 @@ def page(browser: Browser) -> Iterator[Page]:
     page.close()
 
 
-@pytest.mark.parametrize(("name", "language"), zip(PAGES, cycle(LANGUAGES)))
+@pytest.mark.parametrize(("name", "language"), list(zip(PAGES, cycle(LANGUAGES))))
 def test_axe_finds_nothing_to_mend_in_light_or_dark(page: Page, served: Site, name: str, language: str) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.goto(f"{served.url}/{language}/{name}")
