@@ -51,7 +51,7 @@ async def test_a_hundred_visits_of_a_scanner_change_nothing_and_one_post_changes
     news, offers = await two_types(campaign)
     mail = await sent(campaign, person(1), mailing_type_id=news)
     for method in ("GET", "HEAD"):
-        for _ in range(50):
+        for _ in range(100):
             response = await front.request(method, mail.unsubscribe, headers={"user-agent": "scanner", "sec-purpose": "prefetch"})
             assert response.status_code == 200
     assert await state(campaign, news, offers, person_id=1) == [True, True]

@@ -70,3 +70,13 @@ async def test_without_a_mailing_type_a_mail_has_no_such_header(stubs: Stubs, tm
     await done(stubs, "send", message, "--to", people, "--out", out)
     (path,) = out.glob("*.eml")
     assert b"List-Unsubscribe" not in path.read_bytes()
+
+
+async def test_a_row_that_is_no_address_is_told_and_the_others_get_their_mail(stubs: Stubs, tmp_path: Path) -> None:
+    news = await made(stubs, "crm", "add", "mailing-type", "News")
+    message, people, out = tmp_path / "m.html", tmp_path / "people.csv", tmp_path / "out"
+    message.write_text('<a href="https://example.com/">x</a>')
+    people.write_text("email\nkari@example.com\nno address\nola@example.com\n")
+    told = await refused(stubs, "send", message, "--to", people, "--out", out, "--mailing-type", news)
+    assert [line.partition(":")[0] for line in told] == ["line 3"]
+    assert len(list(out.glob("*.eml"))) == 2
