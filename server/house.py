@@ -50,6 +50,7 @@ from server.settings import Settings
 from server.special_links import SpecialLinks, Validity
 from server.store.action_run_list import ActionRunStore
 from server.store.added_clickers import AddedClickerStore
+from server.store.changes import ChangeStore
 from server.store.clickers import ClickerStore
 from server.store.crm import CrmStore
 from server.store.crm_activities import ActivityStore
@@ -73,6 +74,7 @@ from server.subscriptions import Subscriptions
 from server.sweeping import Sweeping
 from server.tracking import Tracking
 from server.urls import Minting
+from server.watching import Watching
 from trackedlinks.v1 import (
     action_service_pb2_grpc,
     click_service_pb2_grpc,
@@ -160,7 +162,7 @@ def wire(settings: Settings, database: Database) -> House:
     way = ClickWay(verifier, commit, preparing, waiting, now)
     recipients = RecipientStore(database)
     clickers = Clickers(ClickerStore(database), recipients, AddedClickerStore(database), remote)
-    click_servicer = ClickServicer(way, clickers, tokens, keys.summary())
+    click_servicer = ClickServicer(way, clickers, tokens, keys.summary(), Watching(ChangeStore(database)))
     runs = ActionRuns(
         ActionRunStore(database, remote is not None), outbox, recipients, preparing, remote, new_click_id, waiting.left_something, now
     )

@@ -52,13 +52,18 @@ def answered(result: RecordedClick) -> Answered:
     return Answered(result.click, result.duplicate, result.answer.location, page)
 
 
+def text_page(text: str, fields: dict[str, str], language: str, title: str) -> Page:
+    """The page of a custom text with its text fields filled in."""
+    escaped = {name: html.escape(value) for name, value in fields.items()}
+    filled = _filled(text, escaped)
+    if len(filled) > MOST_CHARACTERS:
+        filled = _filled(text, dict.fromkeys(escaped, ""))
+    return Page(filled, language, title)
+
+
 def _page(result: RecordedClick) -> Page:
     fields = text_fields(result.recipient_name, result.link_name, result.mailing_name, result.click.time)
-    escaped = {name: html.escape(value) for name, value in fields.items()}
-    filled = _filled(result.answer.text, escaped)
-    if len(filled) > MOST_CHARACTERS:
-        filled = _filled(result.answer.text, dict.fromkeys(escaped, ""))
-    return Page(filled, result.language, result.link_name)
+    return text_page(result.answer.text, fields, result.language, result.link_name)
 
 
 def _filled(text: str, escaped: dict[str, str]) -> str:

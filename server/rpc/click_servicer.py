@@ -17,6 +17,8 @@ from server.rpc.calls import request_of, run
 from server.rpc.click_stream import ClickStream, page_message
 from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens
+from server.rpc.watched import position_of, told_messages
+from server.watching import Watching
 from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, crm_pb2, mailing_pb2
 
 R = TypeVar("R", click_pb2.Click, click_pb2.Clicker)
@@ -25,10 +27,11 @@ R = TypeVar("R", click_pb2.Click, click_pb2.Clicker)
 class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
     """Serves the way of a click and the questions about clicks."""
 
-    def __init__(self, way: ClickWay, clickers: Clickers, tokens: PageTokens, keys: str) -> None:
+    def __init__(self, way: ClickWay, clickers: Clickers, tokens: PageTokens, keys: str, watching: Watching) -> None:
         """`keys` says which keys this server verifies with, for front doors to compare."""
         self._way = way
         self._keys = keys
+        self._watching = watching
         self._draining = asyncio.Event()
         self._clickers = clickers
         self._tokens = tokens
@@ -55,9 +58,20 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
         async for response in ClickStream(self._way, request_iterator, _draft).responses(self._draining):
             yield response
 
+    async def WatchPlacements(
+        self, request: click_service_pb2.WatchPlacementsRequest, context: Any
+    ) -> AsyncIterator[click_service_pb2.WatchPlacementsResponse]:
+        position = position_of(request.position)
+        await context.send_initial_metadata(((KEYS_METADATA, self._keys),))
+        async for told in self._watching.since(position):
+            for response in told_messages(told, position):
+                yield response
+            position = told.position
+
     def drain(self) -> None:
         """Ends every stream once what it has sent is answered; the senders open a new one, at another server or the next."""
         self._draining.set()
+        self._watching.stop()
 
     async def ListClickers(self, request: click_service_pb2.ListClickersRequest, context: Any) -> click_service_pb2.ListClickersResponse:
         with checks.AllAtOnce() as each:

@@ -91,6 +91,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         deserialize = _lenient(handler.request_deserializer)
         serialize = handler.response_serializer
+        if handler.response_streaming and not handler.request_streaming:
+            return grpc.unary_stream_rpc_method_handler(_watch(handler.unary_stream, method), deserialize, serialize)
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(_stream(handler.stream_stream, method), deserialize, serialize)
         return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, method), deserialize, serialize)
@@ -167,6 +169,17 @@ def _stream(behaviour: Any, method: str) -> Any:
     async def wrapped(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         try:
             async for response in behaviour(checked(requests), context):
+                yield response
+        except Exception as error:
+            await _abort(error, method, context)
+
+    return wrapped
+
+
+def _watch(behaviour: Any, method: str) -> Any:
+    async def wrapped(request: Any, context: Any) -> AsyncIterator[Any]:
+        try:
+            async for response in behaviour(_checked(request), context):
                 yield response
         except Exception as error:
             await _abort(error, method, context)

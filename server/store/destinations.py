@@ -21,7 +21,8 @@ from server.store.sql import Statements
 MOST_CACHED = 100_000
 """Placements, links and mailings that are remembered; at the limit all are forgotten and read again."""
 
-_NO_MAILING = Mailing.model_construct(id=0, name="", language="", revision=0, google_analytics=None, test=False)
+NO_MAILING = Mailing.model_construct(id=0, name="", language="", revision=0, google_analytics=None, test=False)
+"""What stands for the mailing of a placement outside one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Destinations:
                 cache[row.id] = as_model(row)
 
     def _destination(self, placement_id: int, link_id: int, mailing_id: int) -> Destination:
-        to_link, in_mailing = self._links[link_id], self._mailings[mailing_id] if mailing_id else _NO_MAILING
+        to_link, in_mailing = self._links[link_id], self._mailings[mailing_id] if mailing_id else NO_MAILING
         known = self._known.get(placement_id)
         if known is None or known.link is not to_link or known.mailing is not in_mailing:
             known = Destination(placement_id, to_link, in_mailing, answer_of(to_link, in_mailing))

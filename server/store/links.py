@@ -10,15 +10,16 @@ from server.model.action import ActionKind, LinkAction
 from server.model.errors import DomainError, Reason, Violation, etag_mismatch, invalid
 from server.model.link import ClickCounts, CountedLink, Form, Link, LinkQuery, Redirect
 from server.model.text import name_key
+from server.store.changes import placements_changed
 from server.store.click_tables import link_count, mailing_count, mailing_link_count, reset_remains
 from server.store.database import Database
 from server.store.folders import folder, folder_exists, folders_below, refuse_missing
 from server.store.pages import Key, Page, page_of
 from server.store.requests import RequestId, made_before, once
-from server.store.tables import LinkActionRow, LinkRow, table_of
+from server.store.tables import LinkActionRow, LinkRow, PlacementRow, table_of
 
 link = table_of(LinkRow)
-_action = table_of(LinkActionRow)
+_action, _placement = table_of(LinkActionRow), table_of(PlacementRow)
 
 ORDERS = {"name": link.c.name_key, "create_time": link.c.create_time, "update_time": link.c.update_time}
 
@@ -67,6 +68,7 @@ class LinkStore:
             if columns(wanted) != columns(current):
                 stamp = {"updater": user, "update_time": now, "revision": current.revision + 1}
                 connection.execute(update(link).where(link.c.id == link_id).values(**columns(wanted) | stamp))
+                placements_changed(connection, _placement.c.link_id, link_id)
             return by_ids(connection, [link_id])[0]
 
         return self._database.write(work)

@@ -10,6 +10,7 @@ from server.model.errors import DomainError, Reason, etag_mismatch
 from server.model.link import ClickCounts
 from server.model.mailing import CountedMailing, Mailing, MailingLink, PlacementKind
 from server.model.text import name_key
+from server.store.changes import placements_changed
 from server.store.click_tables import mailing_count, mailing_link_count
 from server.store.database import Database
 from server.store.links import by_ids
@@ -78,6 +79,7 @@ class MailingStore:
             if columns(wanted) != columns(current):
                 stamp = {"update_time": now, "revision": current.revision + 1}
                 connection.execute(update(mailing).where(mailing.c.id == mailing_id).values(**columns(wanted) | stamp))
+                placements_changed(connection, placement.c.mailing_id, mailing_id)
             return by_id(connection, mailing_id)
 
         return self._database.write(work)

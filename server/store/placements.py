@@ -1,6 +1,7 @@
 """Placements and addresses in the database: what URLs are minted from."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -8,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from server.model.crm import address_key
 from server.model.errors import DomainError, Reason
 from server.model.mailing import MessagePart, Placement, PlacementKind
+from server.store.changes import next_change
 from server.store.database import Database
 from server.store.links import by_ids, refuse_local
 from server.store.sql import Statements
@@ -60,7 +62,8 @@ def insert_placements(connection: Connection, uses: Sequence[Placement]) -> None
     """Makes those of the placements that do not exist; the same use is the same placement."""
     if uses:
         insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        rows = [use.model_dump(exclude={"id"}) | {"kind": int(use.kind), "part": int(use.part)} for use in uses]
+        stamp = {"change": next_change(connection)}
+        rows = [use.model_dump(exclude={"id"}) | {"kind": int(use.kind), "part": int(use.part)} | stamp for use in uses]
         connection.execute(insert(placement).on_conflict_do_nothing(), rows)
 
 
@@ -69,7 +72,9 @@ def of_mailing(connection: Connection, mailing_id: int, link_ids: Sequence[int] 
     statement = select(placement).where(placement.c.mailing_id == mailing_id).order_by(placement.c.id)
     if link_ids is not None:
         statement = statement.where(placement.c.link_id.in_(link_ids))
-    rows = connection.execute(statement)
-    return [
-        Placement.model_construct(**dict(row._mapping) | {"kind": PlacementKind(row.kind), "part": MessagePart(row.part)}) for row in rows
-    ]
+    return [_placement(row) for row in connection.execute(statement)]
+
+
+def _placement(row: Any) -> Placement:
+    fields = {name: getattr(row, name) for name in Placement.model_fields}
+    return Placement.model_construct(**fields | {"kind": PlacementKind(row.kind), "part": MessagePart(row.part)})

@@ -121,6 +121,7 @@ class PlacementRow(Placement, table=True):
     __table_args__ = (
         UniqueConstraint("mailing_id", "link_id", "kind", "part", "ordinal", name="placement_use"),
         Index("placement_link", "link_id"),
+        Index("placement_change", "change", "id"),
         NEVER_REUSED,
     )
     id: int = given_id()
@@ -129,6 +130,15 @@ class PlacementRow(Placement, table=True):
     kind: PlacementKind = small()
     part: MessagePart = small()
     url: str = Field(sa_column=Column(Text, nullable=False))
+    change: int = number(server_default="1")
+
+
+class LastChangeRow(SQLModel, table=True):
+    """The number of the last change of where placements lead, in one row; without it 1."""
+
+    __tablename__ = "last_change"
+    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    number: int = number()
 
 
 class AddressRow(SQLModel, table=True):

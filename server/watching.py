@@ -1,0 +1,84 @@
+"""Where placements lead, for front doors that must send recipients on while this server or its database is away."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from server.clicks.answer import Page, text_page
+from server.model.action import fill_text, text_fields
+from server.model.click import SpecialLink
+from server.model.link import CustomText, Form, Link, Redirect, form_fields
+from server.model.mailing import Mailing
+from server.model.url_fields import fill_url
+from server.store.changes import ChangeStore, Lead, Position
+from server.store.destinations import NO_MAILING, answer_of, location
+
+LOOK_SECONDS = 1.0
+MOST = 1000
+"""Placements that are told at once."""
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+Standing = str | Page | SpecialLink
+"""What whoever clicks gets, whoever it is: a location, a page, or a special link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What placements lead to, and how far this comes; without placements, that it is all for now."""
+
+    answers: dict[Standing, list[int]]
+    position: Position
+
+
+class Watching:
+    """Tells callers of changes until the server stops."""
+
+    def __init__(self, changes: ChangeStore) -> None:
+        self._changes = changes
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ends every watch."""
+        self._stopping.set()
+
+    async def since(self, position: Position) -> AsyncIterator[Told]:
+        """What has changed since then, and whatever changes from now on. Raises STORE_UNAVAILABLE."""
+        complete = False
+        while not self._stopping.is_set():
+            leads, position = await asyncio.to_thread(self._changes.after, position, MOST)
+            if leads or not complete:
+                answers: dict[Standing, list[int]] = {}
+                for lead in leads:
+                    answers.setdefault(standing(lead), []).append(lead.placement_id)
+                yield Told(answers, position)
+            complete = not leads
+            if complete:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
+
+
+def standing(lead: Lead) -> Standing:
+    """What anyone who clicks there gets: no script is run, and what is said of the recipient is empty."""
+    if isinstance(lead.to, SpecialLink):
+        return lead.to
+    link, mailing = lead.to[0], lead.to[1] or NO_MAILING
+    answer = answer_of(link, mailing)
+    if answer.text:
+        nothing_known = dict.fromkeys(text_fields("", "", "", _NEVER), "")
+        return text_page(answer.text, nothing_known | {"link.name": link.name, "mailing.name": mailing.name}, mailing.language, link.name)
+    return location(_filled(link, mailing), mailing).location if answer.form else answer.location
+
+
+def _filled(link: Link, mailing: Mailing) -> str:
+    names = {"link.name": link.name, "mailing.name": mailing.name}
+    match link.response:
+        case Form(url=url):
+            return fill_text(url, {name: quote(names.get(name, ""), safe="") for name in form_fields(url)})
+        case Redirect(url=url):
+            return fill_url(url, names)
+        case CustomText():
+            raise AssertionError("unreachable: a text has no URL")
