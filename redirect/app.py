@@ -1,10 +1,10 @@
 """The front door as a Starlette application: a tracked URL, the pages of special links, its health, and nothing else."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import unquote_to_bytes
 
-import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -13,13 +13,16 @@ from starlette.types import Receive, Scope, Send
 from uuid_utils import uuid7
 
 from redirect import pages, token
-from redirect.clicks import ClickStream, ClickUnanswered
+from redirect.clicks import ClickStream
+from redirect.journal import Journal
+from redirect.recording import Recording
+from redirect.replay import Replay
 from redirect.sending import language_of, send_answer, send_not_found, send_page, send_unavailable
 from redirect.settings import Settings
+from redirect.snapshot import Snapshot
 from redirect.special import SpecialPages
-from trackedlinks.v1 import click_pb2, click_service_pb2, error_pb2
-
-log = structlog.get_logger()
+from redirect.watching import Watching
+from trackedlinks.v1 import click_pb2, click_service_pb2
 
 LEFT_BY_MAIL_PROGRAMS = b".,;:!?'\")]}>*_-"
 """What mail programs leave at the end of a URL that they find in text, plain or percent-encoded; no token ends in any of it."""
@@ -28,6 +31,9 @@ MOST_LEFT = 8
 """So many of them at most."""
 
 METHODS = ("GET", "HEAD", "POST")
+
+CONNECT_SECONDS = 1.0
+"""How long a start waits for the server before clicks are taken without it."""
 
 REDIRECT_HEADERS = [
     (b"content-length", b"0"),
@@ -44,9 +50,9 @@ _MOST_USER_AGENT = 4096
 class TokenEndpoint:
     """`/{token}`: the way of a click through the front door, top to bottom. A plain ASGI application, since it is the hot path."""
 
-    def __init__(self, verifier: token.Verifier, stream: ClickStream, special: SpecialPages) -> None:
+    def __init__(self, verifier: token.Verifier, recording: Recording, special: SpecialPages) -> None:
         self._verifier = verifier
-        self._stream = stream
+        self._recording = recording
         self._special = special
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +61,8 @@ class TokenEndpoint:
             await send_answer(send, 405, [(b"allow", ", ".join(METHODS).encode()), (b"content-length", b"0")])
             return
         spelling = _token_of(scope)
-        if self._verifier.verify(spelling) is None:
+        claims = self._verifier.verify(spelling)
+        if claims is None:
             await send_not_found(send, scope)
             return
         if method == "POST":
@@ -63,9 +70,8 @@ class TokenEndpoint:
             return
         seen = _evidence(method, scope["headers"])
         request = click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=spelling.decode("ascii"), evidence=seen)
-        try:
-            answer = await self._stream.record(request)
-        except ClickUnanswered:
+        answer = await self._recording.record(request, claims.placement_id)
+        if answer is None:
             await send_unavailable(send, scope)
             return
         match answer.WhichOneof("result"):
@@ -77,12 +83,8 @@ class TokenEndpoint:
                 await send_page(send, scope, 200, pages.text_page(page.html, page.language, page.title), pages.HEADERS)
             case "special_link":
                 await self._special.show(answer.special_link.kind, request.token, scope, send)
-            case _ if answer.error.reason == error_pb2.ERROR_REASON_TOKEN_INVALID:
+            case _:  # the token verifies and the server knows no such placement: TOKEN_INVALID
                 await send_not_found(send, scope)
-            case _:
-                # The URL is right and the click is not stored: a clock that is wrong, a full queue, a defect. Never "not found".
-                log.error("click_refused", reason=error_pb2.ErrorReason.Name(answer.error.reason), message=answer.error.message)
-                await send_unavailable(send, scope)
 
 
 class RenewedEndpoint:
@@ -111,19 +113,36 @@ def create(settings: Settings | None = None) -> Starlette:
     assert settings.key_file is not None
     keys = token.load(settings.key_file)
     verifier = token.Verifier(keys)
-    stream = ClickStream(settings.server, settings.answer_seconds, keys)
+    own = settings.directory / "front"
+    stream = ClickStream(settings.server, settings.commit_seconds, keys)
+    journal = Journal(own / "journal", settings.journal_mebibytes << 20)
+    snapshot = Snapshot(own / "snapshot.db")
+    replay, watching = Replay(journal, stream), Watching(settings.server, own / "snapshot.db", keys)
     special = SpecialPages(settings.server)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         special.start()
+        await journal.open()
         stream.start()
+        background = [asyncio.create_task(each.run()) for each in (replay, watching)]
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stream.connection(), CONNECT_SECONDS)
         yield
         await stream.stop()
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await journal.close()
+        snapshot.close()
         await special.stop()
 
     async def readiness(_: Request) -> Response:
-        return PlainTextResponse("ready\n" if stream.connected else "the server is not connected\n", 200 if stream.connected else 503)
+        if stream.connected:
+            return PlainTextResponse("ready\n")
+        if snapshot.complete():
+            return PlainTextResponse("ready: the server is not connected, clicks go to the journal\n")
+        return PlainTextResponse("the server is not connected, and where links lead is not known yet\n", 503)
 
     async def missing(request: Request, _: Exception) -> Response:
         page = pages.not_found(language_of(request.scope))
@@ -135,7 +154,7 @@ def create(settings: Settings | None = None) -> Starlette:
         Route("/healthz", _health),
         Route("/readyz", readiness),
         Route("/robots.txt", _robots),
-        Route("/{token}", TokenEndpoint(verifier, stream, special)),
+        Route("/{token}", TokenEndpoint(verifier, Recording(stream, journal, snapshot), special)),
         Route("/{token}/{renewal}", RenewedEndpoint(verifier, special)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: missing})

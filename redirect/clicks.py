@@ -4,13 +4,16 @@ Measured: a window of one loses a tenth, three and four win nothing, a timer tha
 """
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import grpc
 import structlog
 
 from redirect import token
+from redirect.connection import NoAnswer, OtherKeys, connect, refuse_other_keys
+from redirect.replay import Disconnected
+from redirect.waiting import Answer, Breaker, Request, WaitingClicks
 from trackedlinks.v1 import click_service_pb2, click_service_pb2_grpc
 
 log = structlog.get_logger()
@@ -19,17 +22,7 @@ WINDOW = 2
 MOST_IN_BATCH = 1000
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
-OPTIONS = [
-    ("grpc.keepalive_time_ms", 10_000),  # a half-open connection is noticed, not waited for
-    ("grpc.keepalive_timeout_ms", 3_000),
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),  # answers come in pieces of 1 MB, and no page may break the stream for others
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-]
-
-
-class ClickUnanswered(Exception):
-    """The click was not stored in time: the server is away or has too much to do."""
+Error = click_service_pb2.ClickError
 
 
 @dataclass(slots=True)
@@ -40,80 +33,96 @@ class _Batch:
 
 
 @dataclass(slots=True)
-class _Waiting:
-    request: click_service_pb2.RecordClickRequest
-    answer: "asyncio.Future[click_service_pb2.ClickAnswer]"
+class _Replayed:
+    """A batch of the journal: what of it has still to be sent, what is neither stored nor refused, and what the server refuses."""
 
-
-class OtherKeys(Exception):
-    """The server verifies with other keys than this front door: one of the two would refuse every URL of the other."""
+    unsent: Sequence[Request]
+    open: set[str]
+    since: float
+    done: "asyncio.Future[dict[str, Error]]"
+    refused: dict[str, Error] = field(default_factory=dict)
 
 
 class ClickStream:
-    """Gives clicks to the server at `address`, which must mint with one of the `keys`, and waits so many seconds for each answer."""
+    """Gives clicks to the server at `address`, which must mint with one of the `keys`, and waits `commit_seconds` for each."""
 
-    def __init__(self, address: str, answer_seconds: float, keys: token.Keys) -> None:
+    def __init__(self, address: str, commit_seconds: float, keys: token.Keys) -> None:
         self._address = address
+        self._commit_seconds = commit_seconds
         self._keys = keys
-        self._answer_seconds = answer_seconds
-        self._clicks: dict[str, _Waiting] = {}
-        self._unsent: deque[str] = deque()
+        self._breaker = Breaker()
+        self._waiting = WaitingClicks(commit_seconds, self._breaker)
+        self._replayed: _Replayed | None = None
         self._under_way: dict[str, _Batch] = {}
+        self._replayed_under_way: dict[str, _Batch] = {}
         self._slots = WINDOW
         self._wake = asyncio.Event()
+        self._opened = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.connected = False
 
-    async def record(self, request: click_service_pb2.RecordClickRequest) -> click_service_pb2.ClickAnswer:
-        """What the click is answered by, once it is durable. Raises ClickUnanswered; the click may have been counted all the same."""
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
-        self._clicks[request.click_id] = waiting
-        self._unsent.append(request.click_id)
+    @property
+    def connected(self) -> bool:
+        """Whether the server takes clicks."""
+        return self._opened.is_set()
+
+    async def record(self, request: Request) -> Answer | None:
+        """What the click is answered by, once it is durable. None when it is not in time; the server may have it all the same, or later."""
+        if not (self.connected and self._breaker.lets_pass(asyncio.get_running_loop().time())):
+            return None
+        self._wake.set()
+        return await self._waiting.answer(request)
+
+    async def connection(self) -> None:
+        """Returns when there is a connection."""
+        await self._opened.wait()
+
+    async def replay(self, clicks: Sequence[Request]) -> dict[str, Error]:
+        """Has the server store clicks of the journal, each once, one batch at a time; those that it refuses, by id. Raises Disconnected."""
+        assert self._replayed is None, "one batch at a time"
+        if not self.connected:
+            raise Disconnected
+        loop = asyncio.get_running_loop()
+        self._breaker.probed(loop.time())
+        self._replayed = _Replayed(clicks, {click.click_id for click in clicks}, loop.time(), loop.create_future())
         self._wake.set()
         try:
-            async with asyncio.timeout(self._answer_seconds):
-                return await waiting.answer
-        except TimeoutError:
-            raise ClickUnanswered from None
+            return await self._replayed.done
         finally:
-            del self._clicks[request.click_id]
+            self._replayed = None
 
     def start(self) -> None:
         """Opens the stream, and opens it again whenever it breaks. Needs a running event loop."""
         self._task = asyncio.create_task(self._keep_open())
 
     async def stop(self) -> None:
-        """Closes the stream once nothing waits for an answer any more."""
-        for waiting in list(self._clicks.values()):
-            await asyncio.wait([waiting.answer], timeout=self._answer_seconds)
+        """Closes the stream once nobody waits for an answer any more."""
+        await self._waiting.all_answered()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _keep_open(self) -> None:
         pause = FIRST_PAUSE
-        async with grpc.aio.insecure_channel(self._address, options=OPTIONS) as channel:
+        async with connect(self._address) as channel:
             while True:
                 try:
                     await self._converse(click_service_pb2_grpc.ClickServiceStub(channel))
-                except grpc.RpcError as error:
-                    code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
-                    log.warning("click_stream_broken", code=code, waiting=len(self._clicks))
+                except (grpc.RpcError, NoAnswer) as error:
+                    if self.connected:
+                        code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
+                        log.warning("click_stream_broken", code=code, waiting=len(self._waiting))
                 except OtherKeys:
                     log.error("other_keys", server=self._address, remedy="give the front door the server's key file and start it again")
-                except Exception as error:  # a defect must not end the stream for good: every click would be turned away
+                except Exception as error:  # a defect must not end the stream for good: every click would go to the journal
                     log.error("click_stream_failed", exc_info=error)
                 pause = FIRST_PAUSE if self.connected else min(2 * pause, LONGEST_PAUSE)
-                self._take_back()
+                self._give_up()
                 await asyncio.sleep(pause)
 
     async def _converse(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub") -> None:
         call = stub.RecordClicks()
-        summary = {str(key): value for key, value in await call.initial_metadata()}.get(token.KEYS_METADATA)
-        if not isinstance(summary, str) or not self._keys.agrees_with(summary):
-            call.cancel()
-            raise OtherKeys
-        self.connected = True
+        await refuse_other_keys(call, self._keys)
+        self._opened.set()
         sender = asyncio.create_task(self._send(call))
         try:
             async for response in call:
@@ -127,33 +136,43 @@ class ClickStream:
     ) -> None:
         while True:
             self._wake.clear()
-            if not (self._unsent and self._slots):
+            if not (self._slots and (requests := self._next_requests())):
                 await self._wake.wait()
                 continue
-            batch, requests = _Batch(0), []
-            while self._unsent and batch.open < MOST_IN_BATCH:
-                waiting = self._clicks.get(self._unsent.popleft())
-                if waiting is not None:  # else nobody waits for it any more
-                    self._under_way[waiting.request.click_id] = batch
-                    batch.open += 1
-                    requests.append(waiting.request)
-            if requests:
-                self._slots -= 1
-                await call.write(click_service_pb2.RecordClicksRequest(clicks=requests))
+            self._slots -= 1
+            batch = _Batch(len(requests))
+            under_way = self._replayed_under_way if requests[0].replayed else self._under_way
+            for request in requests:
+                under_way[request.click_id] = batch
+            await call.write(click_service_pb2.RecordClicksRequest(clicks=requests))
+
+    def _next_requests(self) -> Sequence[Request]:
+        """All that wait; when nobody does, a batch of the journal. It is one at a time, so that it has one of the two slots at most."""
+        requests = self._waiting.unsent(MOST_IN_BATCH)
+        if not requests and self._replayed is not None:
+            requests, self._replayed.unsent = self._replayed.unsent, ()
+        return requests
 
     def _receive(self, response: click_service_pb2.RecordClicksResponse) -> None:
-        for click_id in (*response.committed, *response.deferred):
+        for click_id in response.committed:
             self._settle(click_id)
+            self._note(click_id, None)
+        for click_id in response.deferred:
+            self._settle(click_id)
+            self._waiting.deferred(click_id)
         for answer in response.answers:
-            if answer.WhichOneof("result") in ("error", "special_link"):  # nothing is stored, so they are never committed
+            kind = answer.WhichOneof("result")
+            if kind in ("error", "special_link"):  # nothing is stored, so they are never committed
                 self._settle(answer.click_id)
-            waiting = self._clicks.get(answer.click_id)
-            if waiting is not None and not waiting.answer.done():
-                waiting.answer.set_result(answer)
+                self._note(answer.click_id, answer.error if kind == "error" else None)
+            self._waiting.answered(answer, kind)
 
     def _settle(self, click_id: str) -> None:
-        """Frees the batch's slot with its last click, also of clicks that nobody waits for any more."""
-        batch = self._under_way.pop(click_id, None)
+        """Frees the batch's slot with its last click, also of clicks that nobody waits for any more.
+
+        A click may be under way twice: it was not stored in time, and came again from the journal.
+        """
+        batch = self._under_way.pop(click_id, None) or self._replayed_under_way.pop(click_id, None)
         if batch is None:
             return
         batch.open -= 1
@@ -161,10 +180,28 @@ class ClickStream:
             self._slots += 1
             self._wake.set()
 
-    def _take_back(self) -> None:
-        """Has everything that is not answered sent again: the same click id is the same click, so nothing is counted twice."""
-        self.connected = False
+    def _note(self, click_id: str, error: Error | None) -> None:
+        """Notes what has become of a click, if it is one of the journal's batch under way."""
+        batch = self._replayed
+        if batch is None or click_id not in batch.open:
+            return
+        batch.open.discard(click_id)
+        if error is not None:
+            batch.refused[click_id] = error
+        if batch.open or batch.done.done():
+            return
+        in_time = asyncio.get_running_loop().time() - batch.since < self._commit_seconds
+        if in_time and not any(refusal.retryable for refusal in batch.refused.values()):
+            self._breaker.well()
+        batch.done.set_result(batch.refused)
+
+    def _give_up(self) -> None:
+        """What was sent may be stored or not; whoever waits for it does so no longer."""
+        self._opened.clear()
         self._slots = WINDOW
         self._under_way.clear()
-        self._unsent = deque(click_id for click_id, waiting in self._clicks.items() if not waiting.answer.done())
-        self._wake.set()
+        self._replayed_under_way.clear()
+        self._breaker.well()
+        self._waiting.give_up()
+        if self._replayed is not None and not self._replayed.done.done():
+            self._replayed.done.set_exception(Disconnected())

@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     """The gRPC server that clicks are given to."""
 
     directory: Path = Path("var")
-    """Where the key file is, unless key_file says otherwise."""
+    """Where the key file is, unless key_file says otherwise; and in front/ the journal and the snapshot of this machine's front doors."""
 
     key_file: Path | None = None
     """The keys that tokens are verified with: the server's file."""
@@ -37,11 +37,14 @@ class Settings(BaseSettings):
     front_workers: int = Field(default=1, ge=1, le=64)
     """Processes that serve; one for each core that the server leaves free."""
 
-    answer_seconds: float = Field(default=5, gt=0, le=60)
-    """How long a recipient waits for the click to be stored before the page says to try again."""
+    commit_seconds: float = Field(default=0.25, gt=0, le=60)
+    """How long a recipient waits for the server to store the click before it goes to the journal."""
+
+    journal_mebibytes: int = Field(default=4096, ge=32)
+    """How large the journals of this machine may become together: 4,096 MiB hold some 25 million clicks."""
 
     first_start_seconds: float = Field(default=20, ge=0)
-    """How long a start waits for the server before it gives up."""
+    """How long a first start waits for the server to make the key file before it gives up."""
 
     @model_validator(mode="after")
     def _fill(self) -> Self:

@@ -11,7 +11,7 @@ from grpc_status import rpc_status
 from starlette.types import Receive, Scope, Send
 
 from redirect import pages
-from redirect.clicks import OPTIONS
+from redirect.connection import connect
 from redirect.forms import Form, NotAForm, read_form
 from redirect.sending import language_of, send_not_found, send_page, send_unavailable
 from trackedlinks.v1 import crm_service_pb2, mailing_pb2, recipient_service_pb2, recipient_service_pb2_grpc
@@ -35,7 +35,7 @@ class SpecialPages:
 
     def start(self) -> None:
         """Opens the connection. Needs a running event loop."""
-        self._channel = grpc.aio.insecure_channel(self._address, options=OPTIONS)
+        self._channel = connect(self._address)
 
     async def stop(self) -> None:
         """Ends it."""

@@ -40,7 +40,7 @@ class GroupCommit:
     def submit(self, batch: Sequence[SeenClick], done: Callable[[list[Result]], None]) -> None:
         """Has a batch recorded, and calls `done` with its results, in order, in the writer thread. Raises CLICK_QUEUE_FULL."""
         with self._lock:
-            if self._count + len(batch) > self._most_waiting:
+            if self._count and self._count + len(batch) > self._most_waiting:  # a batch may be larger than the queue, but not wait
                 raise DomainError(Reason.click_queue_full, f"{self._count} clicks are waiting; try again shortly", waiting=self._count)
             self._count += len(batch)
             self._waiting.append(_Waiting(batch, done))

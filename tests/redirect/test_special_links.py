@@ -337,6 +337,6 @@ async def test_a_link_to_manage_subscriptions_expires_and_is_renewed_when_asked_
 
 async def test_without_a_server_a_page_says_to_try_again(campaign: Campaign, tmp_path: Path) -> None:
     mail = await sent(campaign, person(1))
-    async with front_door(Settings(server="127.0.0.1:9", directory=tmp_path, answer_seconds=0.2)) as front:
+    async with front_door(Settings(server="127.0.0.1:9", directory=tmp_path, commit_seconds=0.2)) as front:
         response = await front.post(mail.header, data=ONE_CLICK)
         assert (response.status_code, response.headers["retry-after"]) == (503, "5")

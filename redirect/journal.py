@@ -1,0 +1,164 @@
+"""The journal: clicks that the server has not taken, durable before their recipients are answered."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from redirect.segments import (
+    SEGMENT_BYTES,
+    Frames,
+    Segment,
+    frame,
+    remove_unfinished,
+    segments_in,
+    store_apart,
+    sync_directory,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+MOST_IN_GROUP = 200
+"""Clicks that are made durable together, at most: even the longest of them fit into a segment."""
+
+
+class JournalFailed(Exception):
+    """The click is not in the journal: its disk refuses it, or the journal is as large as it may be."""
+
+
+class Journal:
+    """The journal of this process, in a directory that other processes share. Its files are touched by one thread only."""
+
+    def __init__(self, directory: Path, most_bytes: int) -> None:
+        """`most_bytes` is how large the journals of all processes may become together."""
+        self._directory = directory
+        self._most_segments = max(2, most_bytes // SEGMENT_BYTES)
+        self._thread = ThreadPoolExecutor(1, "journal")
+        self._active: Segment | None = None
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+        self.appended = asyncio.Event()
+        """Set with every click that is appended; whoever replays clears it."""
+
+    async def open(self) -> None:
+        """Reserves room for the first clicks. When that fails it is tried again with the first click."""
+        await self._run(self._open)
+
+    async def append(self, content: bytes) -> None:
+        """Stores a click; durable when this returns. Raises JournalFailed."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((frame(content), stored))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_all())
+        await stored
+
+    async def oldest(self) -> Segment | None:
+        """The oldest segment that is to be replayed: of this process, or of a dead one. Nothing more is written to it."""
+        return await self._run(self._oldest)
+
+    async def remove(self, segment: Segment, frames: Frames) -> None:
+        """Removes a segment of which the server has all; what was damaged is kept apart, as it is. Raises OSError."""
+        await self._run(self._remove, segment, frames)
+
+    async def reject(self, content: bytes) -> None:
+        """Keeps a click that the server refuses for good. Raises OSError."""
+        await self._run(store_apart, self._directory / "rejected", content)
+
+    async def close(self) -> None:
+        """Ends once every click is stored; other processes may replay what is left."""
+        if self._writing is not None:
+            await self._writing
+        await self._run(self._close)
+        self._thread.shutdown()
+
+    async def _run(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *arguments, **named))
+
+    async def _write_all(self) -> None:
+        """Writes what waits, a group at a time: while one is written, the next one gathers."""
+        while self._waiting:
+            group, self._waiting = self._waiting[:MOST_IN_GROUP], self._waiting[MOST_IN_GROUP:]
+            problem: JournalFailed | None = None
+            try:
+                await self._run(self._write, b"".join(stored for stored, _ in group))
+                self.appended.set()
+            except OSError as error:
+                log.error("journal_failed", cause=error.strerror, directory=str(self._directory))
+                problem = JournalFailed(error.strerror)
+            for _, stored in group:
+                if not stored.done():  # its recipient may have gone
+                    stored.set_exception(problem) if problem else stored.set_result(None)
+        self._writing = None
+
+    def _open(self) -> None:
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            remove_unfinished(self._directory)
+            self._active = self._new()
+        except OSError as error:
+            log.error("journal_failed", cause=error.strerror, directory=str(self._directory))
+
+    def _write(self, stored: bytes) -> None:
+        """Appends frames, to a new segment where one is full or fails: after an fsync that has failed, what is on the disk is unknown."""
+        if self._active is not None and self._active.has_room(len(stored)):
+            try:
+                self._active.append(stored)
+                return
+            except OSError as error:
+                log.error("journal_segment_failed", cause=error.strerror, segment=self._active.path.name)
+        self._seal()
+        self._active = self._new()
+        try:
+            self._active.append(stored)
+        except OSError:
+            self._seal()
+            raise
+
+    def _new(self) -> Segment:
+        count = len(segments_in(self._directory))
+        if count >= self._most_segments:
+            raise OSError(0, f"the journal has its {count} segments of {SEGMENT_BYTES >> 20} MiB (TRACKEDLINKS_JOURNAL_MEBIBYTES)")
+        return Segment.create(self._directory)
+
+    def _seal(self) -> None:
+        """Writes no more to the active segment; without a durable click it goes."""
+        segment, self._active = self._active, None
+        if segment is not None and segment.end:
+            segment.close()
+        elif segment is not None:
+            with contextlib.suppress(OSError):
+                segment.remove()
+
+    def _oldest(self) -> Segment | None:
+        for path in segments_in(self._directory):
+            if self._active is not None and path == self._active.path:
+                if not self._active.end:
+                    continue
+                segment, self._active = self._active, None
+                with contextlib.suppress(OSError):  # a full disk: room comes when this one is replayed
+                    self._active = self._new()
+                return segment
+            if (found := Segment.take_over(path)) is not None:
+                return found
+        return None
+
+    def _remove(self, segment: Segment, frames: Frames) -> None:
+        if frames.damaged:
+            apart = self._directory / "damaged"
+            apart.mkdir(exist_ok=True)
+            segment.path.rename(apart / segment.path.name)
+            sync_directory(apart)
+            segment.close()
+        else:
+            segment.remove()
+
+    def _close(self) -> None:
+        self._seal()

@@ -1,0 +1,111 @@
+"""Gives the clicks of the journal to the server, oldest first, as soon as it takes any. Each counts once, however often it is sent."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from redirect.journal import Journal
+from redirect.segments import Segment
+from trackedlinks.v1 import click_service_pb2, error_pb2
+
+log = structlog.get_logger()
+
+MOST_IN_BATCH = 200
+"""Clicks that are sent together: few enough for the clicks of recipients to pass by."""
+
+PAUSE = 0.5
+"""Seconds before clicks are sent again that the server could not take."""
+
+LOOK_SECONDS = 5.0
+"""How often is looked for what processes have left that are dead."""
+
+Clicks = Sequence[click_service_pb2.RecordClickRequest]
+Refused = Mapping[str, click_service_pb2.ClickError]
+
+
+class Disconnected(Exception):
+    """The connection has ended before the server had all clicks; it may have some of them."""
+
+
+class Server(Protocol):
+    """Takes clicks that are replayed."""
+
+    async def connection(self) -> None:
+        """Returns when there is one."""
+
+    async def replay(self, clicks: Clicks) -> Refused:
+        """Has the server store the clicks; those that it refuses, by id. Raises Disconnected."""
+
+
+class Replay:
+    """Replays the journal for as long as its process lives."""
+
+    def __init__(self, journal: Journal, server: Server) -> None:
+        self._journal = journal
+        self._server = server
+
+    async def run(self) -> None:
+        """Never returns; to be cancelled."""
+        while True:
+            self._journal.appended.clear()
+            await self._server.connection()
+            try:
+                segment = await self._journal.oldest()
+                if segment is not None:
+                    await self._replay(segment)
+                    continue
+            except OSError as error:
+                log.error("replay_failed", cause=error.strerror)
+            except Exception as error:  # a defect must not keep clicks in the journal for good
+                log.error("replay_failed", exc_info=error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._journal.appended.wait(), LOOK_SECONDS)
+
+    async def _replay(self, segment: Segment) -> None:
+        try:
+            frames = await asyncio.to_thread(segment.frames)
+            for start in range(0, len(frames.contents), MOST_IN_BATCH):
+                await self._give(frames.contents[start : start + MOST_IN_BATCH])
+            await self._journal.remove(segment, frames)
+        finally:
+            segment.close()
+        if frames.contents:
+            log.info("journal_replayed", clicks=len(frames.contents), segment=segment.path.name, damaged=frames.damaged)
+
+    async def _give(self, contents: Sequence[bytes]) -> None:
+        """Returns when the server has the clicks, or has refused them for good and they are kept apart."""
+        waiting = await self._readable(contents)
+        while waiting:
+            await self._server.connection()
+            try:
+                refused = await self._server.replay(waiting)
+            except Disconnected:
+                continue
+            for click in waiting:
+                if click.click_id in refused and not (error := refused[click.click_id]).retryable:
+                    reason = error_pb2.ErrorReason.Name(error.reason)
+                    await self._reject(click.SerializeToString(), click=click.click_id, reason=reason, message=error.message)
+            waiting = [click for click in waiting if click.click_id in refused and refused[click.click_id].retryable]
+            if waiting:
+                await asyncio.sleep(PAUSE)
+
+    async def _readable(self, contents: Sequence[bytes]) -> list[click_service_pb2.RecordClickRequest]:
+        """The clicks, each once: a segment that has failed may have those that stand in the next one, too."""
+        clicks: dict[str, click_service_pb2.RecordClickRequest] = {}
+        for content in contents:
+            try:
+                click = click_service_pb2.RecordClickRequest.FromString(content)
+            except DecodeError:
+                await self._reject(content, reason="UNREADABLE")
+                continue
+            click.replayed = True
+            clicks[click.click_id] = click
+        return list(clicks.values())
+
+    async def _reject(self, content: bytes, **why: str) -> None:
+        await self._journal.reject(content)
+        log.error("click_rejected", **why)

@@ -1,0 +1,171 @@
+"""Segments of the journal: files of clicks that wait for the server, each click in a frame that tells whether it is whole.
+
+    frame = magic (4 bytes) · length of the content (4, little endian) · checksum (8 bytes of BLAKE2b over the content) · content
+
+A segment is held by a lock (flock) as long as its process lives. Standard library only; `trackedlinks doctor` reads them as well.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import struct
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+SEGMENT_BYTES = 16 * 1024 * 1024
+"""How large a segment is from the start: room for a hundred thousand clicks, also on a disk that has become full."""
+
+MOST_CONTENT = 64 * 1024
+_MAGIC = b"\xf5TLJ"
+_HEADER = struct.Struct("<4sI8s")
+_NAME, _UNFINISHED = ".segment", ".unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """The contents of a segment, oldest first, and at how many places something unreadable stands before a frame that is whole."""
+
+    contents: Sequence[bytes]
+    damaged: int
+
+
+def frame(content: bytes) -> bytes:
+    """The content in a frame. At most MOST_CONTENT bytes."""
+    return _HEADER.pack(_MAGIC, len(content), _checksum(content)) + content
+
+
+def frames_of(stored: bytes) -> Frames:
+    """What is whole of these bytes. An end that is torn is no damage: whoever wrote it was told of no success."""
+    contents: list[bytes] = []
+    damaged = position = 0
+    expected = True
+    while (start := stored.find(_MAGIC, position)) >= 0:
+        content = _content_at(stored, start)
+        expected = expected and start == position
+        if content is None:
+            position, expected = start + 1, False
+            continue
+        damaged += not expected
+        contents.append(content)
+        position, expected = start + _HEADER.size + len(content), True
+    return Frames(contents, damaged)
+
+
+def _content_at(stored: bytes, start: int) -> bytes | None:
+    if start + _HEADER.size > len(stored):
+        return None
+    _, length, checksum = _HEADER.unpack_from(stored, start)
+    content = stored[start + _HEADER.size : start + _HEADER.size + length] if length <= MOST_CONTENT else b""
+    return content if len(content) == length and _checksum(content) == checksum else None
+
+
+def _checksum(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=8).digest()
+
+
+class Segment:
+    """A segment that this process holds."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self.end = 0
+        """How many bytes of it this process has made durable."""
+
+    @classmethod
+    def create(cls, directory: Path) -> Self:
+        """A new, empty one, with its room on the disk reserved. Raises OSError."""
+        name = f"{time.time_ns():020}-{uuid.uuid4().hex}"
+        unfinished, path = directory / (name + _UNFINISHED), directory / (name + _NAME)
+        descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.posix_fallocate(descriptor, 0, SEGMENT_BYTES)
+            os.fsync(descriptor)
+            unfinished.rename(path)  # only now: others take over what they can lock
+            sync_directory(directory)
+        except OSError:
+            os.close(descriptor)
+            for left in (unfinished, path):
+                left.unlink(missing_ok=True)
+            raise
+        return cls(path, descriptor)
+
+    @classmethod
+    def take_over(cls, path: Path) -> Self | None:
+        """One whose process is dead; None when it is alive, or when another process was faster."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+                return cls(path, descriptor)
+        except OSError:
+            pass
+        os.close(descriptor)
+        return None
+
+    def append(self, stored: bytes) -> None:
+        """Writes frames at the end; durable when this returns. Raises OSError, after which nothing more may be written to it."""
+        written = 0
+        while written < len(stored):
+            written += os.pwrite(self._descriptor, memoryview(stored)[written:], self.end + written)
+        os.fdatasync(self._descriptor)
+        self.end += len(stored)
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes can be appended."""
+        return self.end + size <= SEGMENT_BYTES
+
+    def frames(self) -> Frames:
+        """What stands in it. Raises OSError."""
+        return frames_of(self.path.read_bytes())
+
+    def remove(self) -> None:
+        """Removes the file. Raises OSError."""
+        self.path.unlink()
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of it: another process may take it over."""
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+
+
+def segments_in(directory: Path) -> list[Path]:
+    """The segments in a directory, oldest first."""
+    return sorted(directory.glob("*" + _NAME))
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Removes what processes have left that died while they made a segment."""
+    for path in directory.glob("*" + _UNFINISHED):
+        if (segment := Segment.take_over(path)) is not None:
+            segment.remove()
+
+
+def store_apart(directory: Path, content: bytes) -> None:
+    """Stores a content in a file of its own; durable when this returns. Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{time.time_ns():020}-{uuid.uuid4().hex}.frame"
+    with path.open("xb") as file:
+        file.write(frame(content))
+        file.flush()
+        os.fsync(file.fileno())
+    sync_directory(directory)
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes durable which files a directory has. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,155 @@
+"""The snapshot: where every placement leads, on this machine's disk, for as long as the server or its database is away.
+
+Answers are stored once each, by their hash, which also tells when one has been damaged: nobody is sent to what nobody has set.
+"""
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import threading
+from pathlib import Path
+
+import structlog
+
+from trackedlinks.v1 import click_service_pb2
+
+log = structlog.get_logger()
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+CREATE TABLE IF NOT EXISTS answer (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, content BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS placement (id INTEGER PRIMARY KEY, answer_id INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), position TEXT NOT NULL, complete INTEGER NOT NULL);
+INSERT OR IGNORE INTO state VALUES (1, '', 0);
+"""
+_ANSWER = "SELECT hash, content FROM answer JOIN placement ON answer.id = answer_id WHERE placement.id = ?"
+
+
+class Snapshot:
+    """A snapshot in a file. Any number of processes read it, one at a time writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._file = 0
+
+    def answer(self, placement_id: int) -> click_service_pb2.ClickAnswer | None:
+        """What a click there is answered by, without its id; None where that is not known."""
+        try:
+            row = self._opened().execute(_ANSWER, (placement_id,)).fetchone()
+        except (OSError, sqlite3.Error) as error:
+            self._failed(error)
+            return None
+        if row is None:
+            return None
+        stored, content = row
+        if not isinstance(content, bytes) or _hash(content) != stored:
+            log.error("snapshot_damaged", placement=placement_id)
+            return None
+        return click_service_pb2.ClickAnswer.FromString(content)
+
+    def complete(self) -> bool:
+        """Whether it has ever known every placement."""
+        try:
+            row = self._opened().execute("SELECT complete FROM state").fetchone()
+        except (OSError, sqlite3.Error):
+            return False
+        return bool(row and row[0])
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _opened(self) -> sqlite3.Connection:
+        """The connection; a new one when the writer has begun another file. Raises OSError and sqlite3.Error."""
+        file = os.stat(self._path).st_ino
+        if self._connection is None or file != self._file:
+            self.close()
+            self._connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True, timeout=0.05, check_same_thread=False)
+            self._file = file
+        return self._connection
+
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, FileNotFoundError):
+            log.error("snapshot_failed", cause=str(error))
+        self.close()
+
+
+class SnapshotWriter:
+    """The one who writes it. Every method blocks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writing = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def position(self) -> str:
+        """How far it has come; empty: nothing is known. A damaged file is begun anew. Raises OSError and sqlite3.Error."""
+        try:
+            return self._position()
+        except sqlite3.OperationalError:
+            raise  # the disk, or a lock: not the file's fault
+        except sqlite3.DatabaseError as error:
+            log.error("snapshot_damaged", cause=str(error))
+            self.begin_anew()
+            return self._position()
+
+    def apply(self, told: click_service_pb2.WatchPlacementsResponse) -> None:
+        """Stores what the server has told, all or nothing. Raises sqlite3.Error."""
+        with self._writing, self._opened() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for answer in told.answers:
+                content = _content(answer)
+                connection.execute("INSERT OR IGNORE INTO answer (hash, content) VALUES (?, ?)", (_hash(content), content))
+                (answer_id,) = connection.execute("SELECT id FROM answer WHERE hash = ?", (_hash(content),)).fetchone()
+                rows = ((placement_id, answer_id) for placement_id in answer.placement_ids)
+                connection.executemany("INSERT OR REPLACE INTO placement VALUES (?, ?)", rows)
+            connection.execute("UPDATE state SET position = ?, complete = complete OR ?", (told.position, not told.answers))
+
+    def begin_anew(self) -> None:
+        """Removes the file: the server tells everything again. Raises OSError."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Lets go of the file, after what is being written."""
+        with self._writing, contextlib.suppress(sqlite3.Error):
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+
+    def _position(self) -> str:
+        (position,) = self._opened().execute("SELECT position FROM state").fetchone()
+        return str(position)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+            try:
+                connection.executescript(_SCHEMA)
+                connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes is told again
+            except sqlite3.Error:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+
+def _content(answer: click_service_pb2.PlacementAnswer) -> bytes:
+    match answer.WhichOneof("result"):
+        case "location":
+            standing = click_service_pb2.ClickAnswer(location=answer.location)
+        case "page":
+            standing = click_service_pb2.ClickAnswer(page=answer.page)
+        case _:
+            standing = click_service_pb2.ClickAnswer(special_link=answer.special_link)
+    return bytes(standing.SerializeToString(deterministic=True))
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()

@@ -1,0 +1,153 @@
+"""The clicks whose recipients wait for the server, each for so long; and whether it makes sense to wait for it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from trackedlinks.v1 import click_service_pb2, error_pb2
+
+log = structlog.get_logger()
+
+MOST_MISSES = 5
+"""Clicks in a row that are not stored in time before no more is offered, until a batch of the journal shows that the server is well."""
+
+PROBE_SECONDS = 2.0
+"""After so long without a batch of the journal, one click is offered to see how the server is."""
+
+DEFERRED_SECONDS = 2.0
+"""How long a click may take whose script or remote CRM the server waits for."""
+
+Request = click_service_pb2.RecordClickRequest
+Answer = click_service_pb2.ClickAnswer
+
+
+class Breaker:
+    """Knows whether the server stores clicks in time."""
+
+    def __init__(self) -> None:
+        self._misses = 0
+        self._next_probe = 0.0
+
+    def lets_pass(self, now: float) -> bool:
+        """Whether a click is to be offered to the server."""
+        if self._misses < MOST_MISSES:
+            return True
+        if now < self._next_probe:
+            return False
+        self._next_probe = now + PROBE_SECONDS
+        return True
+
+    def probed(self, now: float) -> None:
+        """Something else is under way that will show how the server is."""
+        self._next_probe = now + PROBE_SECONDS
+
+    def missed(self, now: float) -> bool:
+        """Counts a click that was not stored in time; whether from now on nobody waits for the server."""
+        self._misses += 1
+        self._next_probe = now + PROBE_SECONDS
+        return self._misses == MOST_MISSES
+
+    def well(self) -> None:
+        """Something was stored in time."""
+        self._misses = 0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    request: Request
+    answer: "asyncio.Future[Answer | None]"
+    due: float
+    deferred: bool = False
+
+
+class WaitingClicks:
+    """Needs a running event loop. No timer for each click: the oldest is due first."""
+
+    def __init__(self, seconds: float, breaker: Breaker) -> None:
+        """`seconds` is how long a recipient waits for a click to be stored."""
+        self._seconds = seconds
+        self._breaker = breaker
+        self._clicks: dict[str, _Waiting] = {}
+        self._unsent: deque[_Waiting] = deque()
+        self._due: deque[_Waiting] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._clicks)
+
+    async def answer(self, request: Request) -> Answer | None:
+        """What the server answers the click by; None when it does not in time."""
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(request, loop.create_future(), loop.time() + self._seconds)
+        self._clicks[request.click_id] = waiting
+        self._unsent.append(waiting)
+        self._due.append(waiting)
+        if self._timer is None:
+            self._timer = loop.call_at(waiting.due, self._look_at_due)
+        try:
+            return await waiting.answer
+        finally:
+            del self._clicks[request.click_id]
+
+    def unsent(self, most: int) -> Sequence[Request]:
+        """The clicks that have still to be sent, at most so many, oldest first; they are not given again."""
+        requests: list[Request] = []
+        while self._unsent and len(requests) < most:
+            waiting = self._unsent.popleft()
+            if not waiting.answer.done():
+                requests.append(waiting.request)
+        return requests
+
+    def answered(self, answer: Answer, kind: str | None) -> None:
+        """The server's answer, of this kind, to a click, if anybody waits for it."""
+        waiting = self._clicks.get(answer.click_id)
+        if waiting is None or waiting.answer.done():
+            return
+        if kind != "error" or answer.error.reason == error_pb2.ERROR_REASON_TOKEN_INVALID:
+            self._breaker.well()
+            waiting.answer.set_result(answer)
+        elif answer.error.retryable:
+            self._missed(waiting)
+        else:  # a clock that is wrong, or a defect: the recipient is not to blame
+            log.error("click_refused", reason=error_pb2.ErrorReason.Name(answer.error.reason), message=answer.error.message)
+            waiting.answer.set_result(None)
+
+    def deferred(self, click_id: str) -> None:
+        """The server waits for something before it stores the click: its recipient waits longer."""
+        waiting = self._clicks.get(click_id)
+        if waiting is not None and not waiting.answer.done():
+            waiting.deferred = True
+            asyncio.get_running_loop().call_later(DEFERRED_SECONDS, self._missed, waiting)
+
+    def give_up(self) -> None:
+        """Nobody waits any longer: the connection has ended."""
+        self._unsent.clear()
+        for waiting in self._clicks.values():
+            if not waiting.answer.done():
+                waiting.answer.set_result(None)
+
+    async def all_answered(self) -> None:
+        """Returns when none of those is left who wait now."""
+        for waiting in list(self._clicks.values()):
+            await asyncio.wait([waiting.answer])
+
+    def _look_at_due(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._due and (self._due[0].answer.done() or self._due[0].due <= loop.time()):
+            waiting = self._due.popleft()
+            if not waiting.deferred:
+                self._missed(waiting)
+        self._timer = loop.call_at(self._due[0].due, self._look_at_due) if self._due else None
+
+    def _missed(self, waiting: _Waiting) -> None:
+        if waiting.answer.done():
+            return
+        waiting.answer.set_result(None)
+        if self._breaker.missed(asyncio.get_running_loop().time()):
+            log.warning("server_too_slow", waiting=len(self._clicks))
+            for other in self._clicks.values():
+                if not other.deferred and not other.answer.done():
+                    other.answer.set_result(None)

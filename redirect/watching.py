@@ -1,0 +1,71 @@
+"""Keeps the snapshot up to date with what the server tells. On each machine one front door does it for all of them."""
+
+import asyncio
+import fcntl
+import sqlite3
+from pathlib import Path
+
+import grpc
+import structlog
+
+from redirect import token
+from redirect.connection import NoAnswer, OtherKeys, connect, refuse_other_keys
+from redirect.snapshot import SnapshotWriter
+from trackedlinks.v1 import click_service_pb2, click_service_pb2_grpc
+
+log = structlog.get_logger()
+
+PAUSE = 1.0
+"""Seconds before it is tried again: to be the one, and to reach the server."""
+
+
+class Watching:
+    """Watches the server for as long as this process lives, when no other process of this machine does."""
+
+    def __init__(self, address: str, path: Path, keys: token.Keys) -> None:
+        self._address = address
+        self._path = path
+        self._keys = keys
+
+    async def run(self) -> None:
+        """Never returns; to be cancelled."""
+        while True:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with (self._path.parent / "snapshot.lock").open("a") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    async with connect(self._address) as channel:
+                        await self._write(click_service_pb2_grpc.ClickServiceStub(channel))
+            except BlockingIOError:
+                pass  # another process does it
+            except OSError as error:
+                log.error("snapshot_failed", cause=error.strerror)
+            await asyncio.sleep(PAUSE)
+
+    async def _write(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub") -> None:
+        writer = SnapshotWriter(self._path)
+        try:
+            while True:
+                try:
+                    await self._watch(stub, writer)
+                except (grpc.RpcError, NoAnswer, OtherKeys):
+                    pass  # the stream of clicks says so
+                except sqlite3.OperationalError as error:  # its disk is full or fails
+                    log.error("snapshot_failed", cause=str(error))
+                    writer.close()
+                except sqlite3.DatabaseError as error:
+                    log.error("snapshot_damaged", cause=str(error))
+                    writer.begin_anew()
+                await asyncio.sleep(PAUSE)
+        finally:
+            writer.close()
+
+    async def _watch(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub", writer: SnapshotWriter) -> None:
+        position = await asyncio.to_thread(writer.position)
+        call = stub.WatchPlacements(click_service_pb2.WatchPlacementsRequest(position=position))
+        try:
+            await refuse_other_keys(call, self._keys)
+            async for told in call:
+                await asyncio.to_thread(writer.apply, told)
+        finally:
+            call.cancel()

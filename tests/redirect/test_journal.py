@@ -1,0 +1,273 @@
+"""The journal and the snapshot: what recipients get and what is counted when the server, its database or a disk is away."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from redirect.app import create
+from redirect.segments import SEGMENT_BYTES, Segment, frames_of
+from redirect.settings import Settings
+from redirect.snapshot import Snapshot
+from tests.support.campaign import Campaign, person
+from tests.support.ids import now, uuid7_at
+from tests.support.server import serving
+from tests.support.special import sent
+from tests.support.stubs import Stubs
+from trackedlinks.v1 import link_pb2, link_service_pb2
+
+SECONDS = 20.0
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture
+def front(stubs: Stubs, tmp_path: Path) -> Settings:
+    """The settings of a front door before the server of `stubs`."""
+    return Settings(server=stubs.address, directory=tmp_path, commit_seconds=SECONDS)
+
+
+@pytest.fixture
+def away(front: Settings) -> Settings:
+    """The settings of the same front door, for which the server is away."""
+    return front.model_copy(update={"server": NOWHERE})
+
+
+@contextlib.asynccontextmanager
+async def browsing(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    app = create(settings)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://front") as client:
+        yield client
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def counted(campaign: Campaign, link_id: int, clicks: int) -> None:
+    """Returns when the link has so many clicks."""
+    async with asyncio.timeout(SECONDS):
+        while (await campaign.counts(link_id))[0] < clicks:
+            await asyncio.sleep(0.01)
+
+
+async def learn(front: Settings) -> None:
+    """Has the front door's machine know where every placement leads."""
+    snapshot = Snapshot(front.directory / "front" / "snapshot.db")
+    async with browsing(front):
+        await until(snapshot.complete)
+    snapshot.close()
+
+
+async def opened(settings: Settings, paths: Sequence[str]) -> list[httpx2.Response]:
+    async with browsing(settings) as browser:
+        return [await browser.get(path) for path in paths]
+
+
+def path_of(url: str) -> str:
+    return "/" + url.rpartition("/")[2]
+
+
+def journal_of(settings: Settings) -> Path:
+    return settings.directory / "front" / "journal"
+
+
+async def test_clicks_while_the_server_is_away_are_redirected_and_counted_once_when_it_is_back(
+    stubs: Stubs, front: Settings, away: Settings
+) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link(url="https://example.com/a b#ø")
+    paths = [path_of(await campaign.url(link.id, person(number))) for number in range(1, 11)]
+    await learn(front)
+    async with browsing(away) as browser:
+        responses = [await browser.get(path) for path in paths * 2]
+        ready = await browser.get("/readyz")
+    assert {(each.status_code, each.headers["location"]) for each in responses} == {(302, "https://example.com/a%20b#%C3%B8")}
+    assert ready.status_code == 200
+    assert await campaign.counts(link.id) == (0, 0, 0)
+    async with browsing(front):
+        await counted(campaign, link.id, 20)
+        await until(lambda: all(not frames_of(path.read_bytes()).contents for path in journal_of(front).glob("*.segment")))
+    assert await campaign.counts(link.id) == (20, 10, 0)
+
+
+async def test_a_placement_that_the_front_door_has_never_seen_says_try_again_and_its_click_is_counted_all_the_same(
+    stubs: Stubs, front: Settings, away: Settings
+) -> None:
+    campaign = Campaign(stubs)
+    await learn(front)
+    link = await campaign.link()
+    (response,) = await opened(away, [path_of(await campaign.url(link.id, person(1)))])
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    async with browsing(front):
+        await counted(campaign, link.id, 1)
+
+
+async def test_pages_forms_and_merge_fields_are_shown_without_what_only_the_server_knows(
+    stubs: Stubs, front: Settings, away: Settings
+) -> None:
+    campaign = Campaign(stubs)
+    text = await campaign.link("T", text="<p>Hi {{recipient.name}}, {{link.name}}</p>")
+    form = await campaign.link("F", form=link_pb2.Form(url="https://example.com/?e={{recipient.email}}"))
+    paths = [path_of(await campaign.url(each.id, person(1))) for each in (text, form)]
+    await learn(front)
+    page, redirect = await opened(away, paths)
+    assert page.status_code == 200
+    assert "<p>Hi , T</p>" in page.text
+    assert redirect.headers["location"] == "https://example.com/?e="
+
+
+async def test_an_edited_link_leads_to_its_new_url_while_the_server_is_away(stubs: Stubs, front: Settings, away: Settings) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link(url="https://example.com/old")
+    path = path_of(await campaign.url(link.id, person(1)))
+    await learn(front)
+    link.redirect.url = "https://example.com/new"
+    await stubs.links.UpdateLink(link_service_pb2.UpdateLinkRequest(link=link))
+    snapshot = Snapshot(front.directory / "front" / "snapshot.db")
+    async with browsing(front):
+        await until(lambda: (answer := snapshot.answer(1)) is not None and answer.location == "https://example.com/new")
+    snapshot.close()
+    (response,) = await opened(away, [path])
+    assert response.headers["location"] == "https://example.com/new"
+
+
+async def test_a_special_link_is_no_click_and_needs_the_server(stubs: Stubs, front: Settings, away: Settings) -> None:
+    mail = await sent(Campaign(stubs), person(1))
+    await learn(front)
+    responses = await opened(away, [mail.unsubscribe, mail.manage, mail.online])
+    assert [each.status_code for each in responses] == [503] * 3
+    assert [frames_of(path.read_bytes()).contents for path in journal_of(away).glob("*.segment")] == []
+
+
+async def test_a_click_that_the_server_refuses_for_good_is_redirected_and_kept_apart(
+    stubs: Stubs, front: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link()
+    path = path_of(await campaign.url(link.id, person(1)))
+    await learn(front)
+    monkeypatch.setattr("redirect.app.uuid7", lambda: uuid7_at(now() + 3_600_000))
+    async with browsing(front) as browser:
+        response = await browser.get(path)
+        await until(lambda: list((journal_of(front) / "rejected").glob("*.frame")))
+    assert response.status_code == 302
+    (kept,) = (journal_of(front) / "rejected").glob("*.frame")
+    assert [path[1:].encode() in content for content in frames_of(kept.read_bytes()).contents] == [True]
+    assert await campaign.counts(link.id) == (0, 0, 0)
+
+
+async def test_a_journal_that_cannot_be_written_turns_recipients_away_and_counts_nothing(
+    stubs: Stubs, front: Settings, away: Settings
+) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link()
+    path = path_of(await campaign.url(link.id, person(1)))
+    await learn(front)
+    journal = journal_of(away)
+    for left in journal.iterdir():
+        left.unlink()
+    journal.rmdir()
+    journal.write_text("not a folder")
+    (response,) = await opened(away, [path])
+    assert response.status_code == 503
+    journal.unlink()
+    async with browsing(front) as browser:
+        assert (await browser.get(path)).status_code == 302
+    assert await campaign.counts(link.id) == (1, 1, 0)
+
+
+async def test_a_full_journal_takes_no_more(stubs: Stubs, front: Settings, away: Settings) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link()
+    path = path_of(await campaign.url(link.id, person(1)))
+    await learn(front)
+    small = away.model_copy(update={"journal_mebibytes": 32})
+    held = [Segment.create(journal_of(away)) for _ in range((32 << 20) // SEGMENT_BYTES)]
+    (response,) = await opened(small, [path])
+    assert response.status_code == 503
+    for segment in held:
+        segment.remove()
+    (response,) = await opened(small, [path])
+    assert response.status_code == 302
+
+
+async def test_damage_in_the_journal_costs_one_click_and_is_kept_to_look_at(stubs: Stubs, front: Settings, away: Settings) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link()
+    path = path_of(await campaign.url(link.id, person(1)))
+    await learn(front)
+    await opened(away, [path] * 5)
+    (segment,) = journal_of(away).glob("*.segment")
+    stored = bytearray(segment.read_bytes())
+    stored[len(frames_of(bytes(stored)).contents[0]) + 30] ^= 1
+    segment.write_bytes(stored)
+    async with browsing(front):
+        await counted(campaign, link.id, 4)
+        await until(lambda: list((journal_of(front) / "damaged").glob("*.segment")))
+    assert await campaign.counts(link.id) == (4, 1, 0)
+
+
+@pytest.mark.parametrize("garbage", [b"", b"x" * 100, b"SQLite format 3\0" + b"\xff" * 5000])
+async def test_a_damaged_snapshot_is_told_anew(stubs: Stubs, front: Settings, away: Settings, garbage: bytes) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link()
+    path = path_of(await campaign.url(link.id, person(1)))
+    await learn(front)
+    for suffix in ("-wal", "-shm"):
+        (front.directory / "front" / f"snapshot.db{suffix}").unlink(missing_ok=True)
+    (front.directory / "front" / "snapshot.db").write_bytes(garbage)
+    (before,) = await opened(away, [path])
+    await learn(front)
+    (after,) = await opened(away, [path])
+    assert (before.status_code, after.status_code) == (503, 302)
+
+
+async def test_an_answer_whose_bytes_have_changed_sends_nobody_anywhere(stubs: Stubs, front: Settings, away: Settings) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link(url="https://example.com/")
+    path = path_of(await campaign.url(link.id, person(1)))
+    await learn(front)
+    with contextlib.closing(sqlite3.connect(front.directory / "front" / "snapshot.db")) as connection:
+        connection.execute("UPDATE answer SET content = CAST(replace(content, 'example.com', 'evil.exampl') AS BLOB)")
+        connection.commit()
+    (response,) = await opened(away, [path])
+    assert response.status_code == 503
+
+
+async def test_more_clicks_than_the_server_takes_are_all_redirected_and_counted(database_url: str, tmp_path: Path) -> None:
+    async with serving(database_url, tmp_path, most_waiting_clicks=1) as stubs:
+        campaign = Campaign(stubs)
+        link = await campaign.link()
+        front = Settings(server=stubs.address, directory=tmp_path, commit_seconds=0.25)
+        paths = [path_of(await campaign.url(link.id, person(number))) for number in range(1, 201)]
+        await learn(front)
+        async with browsing(front) as browser:
+            responses = await asyncio.gather(*(browser.get(path) for path in paths))
+            assert {each.status_code for each in responses} == {302}
+            await counted(campaign, link.id, 200)
+        assert await campaign.counts(link.id) == (200, 200, 0)
+
+
+async def test_clicks_while_the_database_is_locked_are_redirected_and_counted_later(sqlite_template: Path, tmp_path: Path) -> None:
+    path = tmp_path / "locked.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    async with serving(f"sqlite:///{path}", tmp_path) as stubs:
+        campaign = Campaign(stubs)
+        link = await campaign.link()
+        front = Settings(server=stubs.address, directory=tmp_path)
+        paths = [path_of(await campaign.url(link.id, person(number))) for number in range(1, 21)]
+        await learn(front)
+        async with browsing(front) as browser:
+            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                responses = [await browser.get(each) for each in paths]
+            assert {each.status_code for each in responses} == {302}
+            await counted(campaign, link.id, 20)
+            assert (await browser.get(paths[0])).status_code == 302
+        assert await campaign.counts(link.id) == (21, 20, 0)
