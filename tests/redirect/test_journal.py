@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
@@ -14,6 +15,7 @@ from redirect.segments import SEGMENT_BYTES, Segment, frames_of
 from redirect.settings import Settings
 from redirect.snapshot import Snapshot
 from tests.support.campaign import Campaign, person
+from tests.support.cli import run
 from tests.support.ids import now, uuid7_at
 from tests.support.server import serving
 from tests.support.special import sent
@@ -271,3 +273,34 @@ async def test_clicks_while_the_database_is_locked_are_redirected_and_counted_la
             await counted(campaign, link.id, 20)
             assert (await browser.get(paths[0])).status_code == 302
         assert await campaign.counts(link.id) == (21, 20, 0)
+
+
+async def test_the_doctor_tells_what_waits_and_what_was_refused(stubs: Stubs, front: Settings, away: Settings) -> None:
+    link = await Campaign(stubs).link()
+    path = path_of(await Campaign(stubs).url(link.id, person(1)))
+    await learn(front)
+    arguments = ("doctor", "--front", "http://127.0.0.1:1", "--directory", front.directory)
+    nothing = journal_row((await run(stubs, *arguments)).stdout)
+    await opened(away, [path] * 3)
+    some = journal_row((await run(stubs, *arguments)).stdout)
+    (journal_of(front) / "rejected").mkdir()
+    (journal_of(front) / "rejected" / "1.frame").touch()
+    refusals = journal_row((await run(stubs, *arguments)).stdout)
+    assert nothing.endswith("empty")
+    assert f"3 clicks wait for the server since {datetime.now(UTC):%Y-}" in some
+    assert refusals.endswith("; 1 refused for good, in rejected/")
+
+
+async def test_the_doctor_tells_of_the_journal_without_a_server(stubs: Stubs, front: Settings) -> None:
+    await learn(front)
+    nobody = Stubs(NOWHERE)
+    result = await run(nobody, "doctor", "--front", "http://127.0.0.1:1", "--directory", front.directory)
+    await nobody.channel.close()
+    assert result.exit_code == 1
+    assert f"server{NOWHERE}cannot be reached" in result.stdout.replace("  ", "").replace(" server", "server")
+    assert journal_row(result.stdout).endswith("empty")
+
+
+def journal_row(output: str) -> str:
+    (row,) = [line for line in output.splitlines() if line.startswith("journal")]
+    return row.rstrip()
