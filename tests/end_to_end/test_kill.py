@@ -39,7 +39,7 @@ async def restart(house: House) -> None:
     await asyncio.to_thread(house.server.start, "event='serving'")
 
 
-@pytest.mark.parametrize("fault", [kill, restart])
+@pytest.mark.parametrize(("fault", "database_url"), [(kill, "postgresql"), (restart, "sqlite")], indirect=["database_url"])
 async def test_whatever_befalls_the_server_amid_a_thousand_clicks_none_is_lost_or_doubled_and_nobody_is_turned_away(
     campaign: Campaign, house: House, fault: Callable[[House], Awaitable[None]]
 ) -> None:
