@@ -144,6 +144,7 @@ async def test_pages_of_folders_follow_one_another_without_loss_or_repetition(st
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
 
 
+@on_one_database
 async def test_a_page_of_long_folders_is_cut_to_what_clients_take(stubs: Stubs) -> None:
     for number in range(500):
         await create_folder(stubs, f"{number:03}" + "𐐨" * 252, description="𐐨" * 2047)

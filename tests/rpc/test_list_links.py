@@ -37,32 +37,32 @@ async def test_mine_are_the_links_that_the_caller_made(stubs: Stubs) -> None:
     assert (answer.code, answer.reason, set(answer.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", {"mine"})
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("ÆRLIG", ["Ærlig"]),
-        ("ærlig", ["Ærlig"]),
-        ("ØL", ["øl 100%"]),
-        ("å", ["ÅSE"]),
-        ("a\u030a", ["ÅSE"]),
-        ("STRASSE", ["Straße"]),
-        ("%", ["øl 100%"]),
-        ("_", ["snake_case"]),
-        ("/", ["Straße", "snake_case", "ÅSE", "Ærlig", "øl 100%"]),
-        ("\\", []),
-        ("A%B", []),
-        ("EXAMPLE.com/KAKE", ["Ærlig"]),
-        ("kake", ["Ærlig"]),
-        ("nowhere", []),
-        ("'; drop table link; --", []),
-    ],
-)
-async def test_a_query_is_found_in_name_and_url_in_any_case_and_means_itself(stubs: Stubs, query: str, found: list[str]) -> None:
+QUERIES = [
+    ("ÆRLIG", ["Ærlig"]),
+    ("ærlig", ["Ærlig"]),
+    ("ØL", ["øl 100%"]),
+    ("å", ["ÅSE"]),
+    ("a\u030a", ["ÅSE"]),
+    ("STRASSE", ["Straße"]),
+    ("%", ["øl 100%"]),
+    ("_", ["snake_case"]),
+    ("/", ["Straße", "snake_case", "ÅSE", "Ærlig", "øl 100%"]),
+    ("\\", []),
+    ("A%B", []),
+    ("EXAMPLE.com/KAKE", ["Ærlig"]),
+    ("kake", ["Ærlig"]),
+    ("nowhere", []),
+    ("'; drop table link; --", []),
+]
+
+
+async def test_a_query_is_found_in_name_and_url_in_any_case_and_means_itself(stubs: Stubs) -> None:
     await create_link(stubs, "Ærlig", url="https://example.com/Kake")
     for name in ("øl 100%", "ÅSE", "Straße", "snake_case"):
         await create_link(stubs, name, url="https://example.com/other")
     await create_link(stubs, "text", custom_text=link_pb2.CustomText(html="<p>kake ærlig example.com/</p>"))
-    assert sorted(await listed_links(stubs, query=query)) == sorted(found)
+    for query, found in QUERIES:
+        assert sorted(await listed_links(stubs, query=query)) == sorted(found), query
 
 
 async def test_a_query_follows_an_edit_of_name_and_url(stubs: Stubs) -> None:
