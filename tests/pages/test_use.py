@@ -1,10 +1,14 @@
 """How the pages are used: by keyboard alone, without scripts, and with nothing asked of anybody but the page itself."""
 
+from collections.abc import Callable, Iterator
+
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.pages.site import LOOKED_AT, Site
 from tests.support.recipient_pages import BUTTONS, PAGES, RENEWED_URL
+
+Visit = Callable[[str], tuple[list[str], list[str]]]
 
 some_languages = pytest.mark.parametrize("language", LOOKED_AT)
 
@@ -23,17 +27,38 @@ LEAST_CONTRAST = 3.0
 """Of a focus ring against what is behind it (WCAG 1.4.11)."""
 
 
+@pytest.fixture(scope="module")
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Opens a URL, and says what the browser asked for, of its cache too, and what it complained of. All in one page: to open one costs
+    more than what is looked at in it."""
+    page = browser.new_page()
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+
+    def opened(url: str) -> tuple[list[str], list[str]]:
+        asked.clear()
+        said.clear()
+        page.goto(url)
+        return list(asked), list(said)
+
+    yield opened
+    page.close()
+
+
 @some_languages
 @pytest.mark.parametrize("name", PAGES)
-def test_the_browser_asks_for_the_page_alone_and_complains_of_nothing(browser: Browser, served: Site, name: str, language: str) -> None:
-    asked, said = _opened(browser, f"{served.url}/{language}/{name}")
+def test_the_browser_asks_for_the_page_alone_and_complains_of_nothing(visit: Visit, served: Site, name: str, language: str) -> None:
+    asked, said = visit(f"{served.url}/{language}/{name}")
     assert asked == [f"{served.url}/{language}/{name}"]
     assert served.asked == [f"/{language}/{name}"]
     assert said == []
 
 
-def test_a_page_that_breaks_the_policy_is_complained_of(browser: Browser, served: Site) -> None:
-    asked, said = _opened(browser, f"{served.url}/trouble")
+def test_a_page_that_breaks_the_policy_is_complained_of(visit: Visit, served: Site) -> None:
+    asked, said = visit(f"{served.url}/trouble")
     assert len([message for message in said if "Content Security Policy" in message]) == 2
     assert served.asked == ["/trouble"]
     assert asked[0] == f"{served.url}/trouble"
@@ -93,18 +118,6 @@ def test_the_ring_around_what_has_the_focus_stands_out(browser: Browser, served:
         behind = page.locator("main").evaluate("element => getComputedStyle(element).backgroundColor")
         assert _contrast(ring, behind) >= LEAST_CONTRAST
         page.close()
-
-
-def _opened(browser: Browser, url: str) -> tuple[list[str], list[str]]:
-    page = browser.new_page()
-    asked: list[str] = []
-    said: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto(url)
-    page.close()
-    return asked, said
 
 
 def _without_scripts(browser: Browser, url: str) -> Page:
