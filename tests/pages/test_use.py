@@ -48,6 +48,14 @@ def visit(browser: Browser) -> Iterator[Visit]:
     page.close()
 
 
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """A page without scripts, in the window of a phone. Tests open in it what they try."""
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 640})
+    yield context.new_page()
+    context.close()
+
+
 @some_languages
 @pytest.mark.parametrize("name", PAGES)
 def test_the_browser_asks_for_the_page_alone_and_complains_of_nothing(visit: Visit, served: Site, name: str, language: str) -> None:
@@ -67,45 +75,41 @@ def test_a_page_that_breaks_the_policy_is_complained_of(visit: Visit, served: Si
 @pytest.mark.parametrize(("language", "key"), [*zip(LOOKED_AT, ["Enter", "Space", "Enter"], strict=True)])
 @pytest.mark.parametrize(("name", "button"), [(name, button) for name in BUTTONS for button in BUTTONS[name]])
 def test_a_button_is_reached_and_pressed_by_keyboard_without_scripts(
-    browser: Browser, served: Site, name: str, button: str, language: str, key: str
+    page: Page, served: Site, name: str, button: str, language: str, key: str
 ) -> None:
-    page = _without_scripts(browser, f"{served.url}/{language}/{name}")
+    page.goto(f"{served.url}/{language}/{name}")
     shown = [element.get_attribute("value") for element in page.locator('[name="shown"]').all()]
     wanted = [element.get_attribute("value") for element in page.locator('[name="wanted"]:checked').all()]
     _tab_to(page, f"button[name={button}]")
     _press(page, key)
     expected = {name: values for name, values in {"shown": shown, "wanted": wanted}.items() if values}
     assert served.posted == [(f"/{language}/{name}", {**expected, button: ["yes"]})]
-    page.context.close()
 
 
 @some_languages
-def test_subscriptions_are_changed_by_keyboard_and_enter_saves_them(browser: Browser, served: Site, language: str) -> None:
-    page = _without_scripts(browser, f"{served.url}/{language}/manage")
+def test_subscriptions_are_changed_by_keyboard_and_enter_saves_them(page: Page, served: Site, language: str) -> None:
+    page.goto(f"{served.url}/{language}/manage")
     for number in ("7", "8"):
         _tab_to(page, f"[name=wanted][value='{number}']")
         page.keyboard.press("Space")
     _press(page, "Enter")
     assert served.posted == [(f"/{language}/manage", {"shown": ["7", "8", "9"], "wanted": ["8", "9"], "save": ["yes"]})]
-    page.context.close()
 
 
-def test_a_tap_on_the_name_ticks_its_box(browser: Browser, served: Site) -> None:
-    page = _without_scripts(browser, f"{served.url}/en/manage")
+def test_a_tap_on_the_name_ticks_its_box(page: Page, served: Site) -> None:
+    page.goto(f"{served.url}/en/manage")
     name = page.get_by_label("Newsletter & offers", exact=True)
     assert name.is_checked()
     page.get_by_text("Newsletter & offers").click()
     assert not name.is_checked()
-    page.context.close()
 
 
 @some_languages
-def test_the_new_link_is_followed_by_keyboard(browser: Browser, served: Site, language: str) -> None:
-    page = _without_scripts(browser, f"{served.url}/{language}/renewed")
+def test_the_new_link_is_followed_by_keyboard(page: Page, served: Site, language: str) -> None:
+    page.goto(f"{served.url}/{language}/renewed")
     _tab_to(page, "a")
     _press(page, "Enter")
     assert served.asked[-1] == RENEWED_URL
-    page.context.close()
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -118,12 +122,6 @@ def test_the_ring_around_what_has_the_focus_stands_out(browser: Browser, served:
         behind = page.locator("main").evaluate("element => getComputedStyle(element).backgroundColor")
         assert _contrast(ring, behind) >= LEAST_CONTRAST
         page.close()
-
-
-def _without_scripts(browser: Browser, url: str) -> Page:
-    page = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 640}).new_page()
-    page.goto(url)
-    return page
 
 
 def _tab_to(page: Page, selector: str) -> None:
