@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Match, NoMatchFound, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from redirect import pages, token
@@ -87,6 +88,23 @@ class TokenEndpoint:
                 await send_not_found(send, scope)
 
 
+class TokenRoute(BaseRoute):
+    """Leads to `/{token}`. Asked first and with no pattern: Starlette's patterns cost a tenth of a click (measured)."""
+
+    def __init__(self, endpoint: ASGIApp) -> None:
+        self._endpoint = endpoint
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        path = scope["path"]
+        return (Match.FULL if len(path) > token.SHORTEST and "/" not in path[1:] else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._endpoint(scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: object) -> NoReturn:
+        raise NoMatchFound(name, dict(path_params))
+
+
 class RenewedEndpoint:
     """`/{token}/{renewal}`: a link to manage subscriptions that was renewed."""
 
@@ -150,11 +168,11 @@ def create(settings: Settings | None = None) -> Starlette:
         response.raw_headers = [*pages.HEADERS, (b"content-length", str(len(page)).encode())]
         return response
 
-    routes = [
+    routes: list[BaseRoute] = [
+        TokenRoute(TokenEndpoint(verifier, Recording(stream, journal, snapshot), special)),
         Route("/healthz", _health),
         Route("/readyz", readiness),
         Route("/robots.txt", _robots),
-        Route("/{token}", TokenEndpoint(verifier, Recording(stream, journal, snapshot), special)),
         Route("/{token}/{renewal}", RenewedEndpoint(verifier, special)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: missing})

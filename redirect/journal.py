@@ -100,7 +100,6 @@ class Journal:
 
     def _open(self) -> None:
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
             remove_unfinished(self._directory)
             self._active = self._new()
         except OSError as error:
@@ -126,6 +125,7 @@ class Journal:
         count = len(segments_in(self._directory))
         if count >= self._most_segments:
             raise OSError(0, f"the journal has its {count} segments of {SEGMENT_BYTES >> 20} MiB (TRACKEDLINKS_JOURNAL_MEBIBYTES)")
+        self._directory.mkdir(parents=True, exist_ok=True)
         return Segment.create(self._directory)
 
     def _seal(self) -> None:

@@ -134,9 +134,11 @@ class Segment:
         self.close()
 
     def close(self) -> None:
-        """Lets go of it: another process may take it over."""
-        with contextlib.suppress(OSError):
-            os.close(self._descriptor)
+        """Lets go of it: another process may take it over. Safe to call twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):  # Linux has let go of it all the same
+                os.close(descriptor)
 
 
 def segments_in(directory: Path) -> list[Path]:

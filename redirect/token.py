@@ -26,7 +26,7 @@ KEY_BYTES = 32
 TEST, DO_NOT_TRACK = 1, 2
 _FLAGS = TEST | DO_NOT_TRACK
 _MAX = 2**63 - 1
-_SHORTEST, _LONGEST = 19, 44
+SHORTEST, _LONGEST = 19, 44
 """Characters of a token: 3 to 19 bytes of payload with the tag, and the key id."""
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
@@ -108,7 +108,7 @@ class Verifier:
     def verify(self, token: bytes) -> Claims | None:
         """What the token says, or None when it was not minted with one of the keys in this very spelling."""
         keyed = self._keyed.get(token[-1:])
-        if keyed is None or not _SHORTEST <= len(token) <= _LONGEST:
+        if keyed is None or not SHORTEST <= len(token) <= _LONGEST:
             return None
         encoded = token[:-1]
         try:

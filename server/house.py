@@ -112,6 +112,7 @@ class House:
     sandbox: Sandbox
     remote: RemoteCrm | None
     subscription_changes: SubscriptionChanges
+    watching: Watching
 
     async def start(self) -> None:
         """Begins to serve."""
@@ -124,9 +125,11 @@ class House:
         self.subscription_changes.start()
 
     async def stop(self, drain_seconds: float) -> None:
-        """Takes no new calls, lets those under way finish for so long, and ends."""
+        """Says NOT_SERVING, takes no new calls, lets those under way finish for so long, and ends."""
+        await self.serving.leave()
         self.clicks.drain()
         await self.serving.stop(drain_seconds)
+        await self.watching.stop()
         await self.dispatcher.stop(drain_seconds)
         await self.sweeping.stop()
         await self.sandbox.stop()
@@ -162,7 +165,8 @@ def wire(settings: Settings, database: Database) -> House:
     way = ClickWay(verifier, commit, preparing, waiting, now)
     recipients = RecipientStore(database)
     clickers = Clickers(ClickerStore(database), recipients, AddedClickerStore(database), remote)
-    click_servicer = ClickServicer(way, clickers, tokens, keys.summary(), Watching(ChangeStore(database)))
+    watching = Watching(ChangeStore(database))
+    click_servicer = ClickServicer(way, clickers, tokens, keys.summary(), watching)
     runs = ActionRuns(
         ActionRunStore(database, remote is not None), outbox, recipients, preparing, remote, new_click_id, waiting.left_something, now
     )
@@ -210,7 +214,7 @@ def wire(settings: Settings, database: Database) -> House:
         raise SystemExit(
             f"cannot listen on {settings.listen}: is another server running there? (TRACKEDLINKS_LISTEN sets another address)"
         ) from error
-    return House(serving, Sweeping(ResetStore(database), kept, now), dispatcher, click_servicer, sandbox, remote, changes)
+    return House(serving, Sweeping(ResetStore(database), kept, now), dispatcher, click_servicer, sandbox, remote, changes, watching)
 
 
 def _card(remote: RemoteCrm | None, embedded: CrmStore) -> Callable[[int], Awaitable[Person | None]]:

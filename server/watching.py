@@ -40,16 +40,26 @@ class Watching:
     def __init__(self, changes: ChangeStore) -> None:
         self._changes = changes
         self._stopping = asyncio.Event()
+        self._reading: set[asyncio.Task[tuple[list[Lead], Position]]] = set()
 
-    def stop(self) -> None:
+    def end(self) -> None:
         """Ends every watch."""
         self._stopping.set()
+
+    async def stop(self) -> None:
+        """Returns when none reads the database any more, also of those whose callers have gone."""
+        self.end()
+        if self._reading:
+            await asyncio.wait(self._reading)
 
     async def since(self, position: Position) -> AsyncIterator[Told]:
         """What has changed since then, and whatever changes from now on. Raises STORE_UNAVAILABLE."""
         complete = False
         while not self._stopping.is_set():
-            leads, position = await asyncio.to_thread(self._changes.after, position, MOST)
+            reading = asyncio.create_task(asyncio.to_thread(self._changes.after, position, MOST))
+            self._reading.add(reading)
+            reading.add_done_callback(self._reading.discard)
+            leads, position = await asyncio.shield(reading)
             if leads or not complete:
                 answers: dict[Standing, list[int]] = {}
                 for lead in leads:

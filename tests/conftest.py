@@ -1,9 +1,12 @@
 """Fixtures that tests share: both databases, a server in this process, and a house of real processes."""
 
+import functools
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpcore
+import httpcore2
 import pytest
 from hypothesis import settings
 
@@ -20,6 +23,16 @@ settings.load_profile("ours")
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """Reads the certificates that are believed once a run: each server's sender of webhooks and each HTTP client read them for
+    themselves, which was half of what a server's start takes (43 of 87 ms)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore, "default_ssl_context", functools.cache(httpcore.default_ssl_context))
+        patch.setattr(httpcore2, "default_ssl_context", functools.cache(httpcore2.default_ssl_context))
+        yield
 
 
 @pytest.fixture(scope="session")

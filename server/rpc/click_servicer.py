@@ -71,7 +71,7 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
     def drain(self) -> None:
         """Ends every stream once what it has sent is answered; the senders open a new one, at another server or the next."""
         self._draining.set()
-        self._watching.stop()
+        self._watching.end()
 
     async def ListClickers(self, request: click_service_pb2.ListClickersRequest, context: Any) -> click_service_pb2.ListClickersResponse:
         with checks.AllAtOnce() as each:

@@ -44,7 +44,10 @@ class Serving:
         for name in ["", *self._names]:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
-    async def stop(self, drain_seconds: float) -> None:
-        """Says NOT_SERVING, takes no new calls, and lets those under way finish for so long."""
+    async def leave(self) -> None:
+        """Says NOT_SERVING: whoever balances load sends no more calls."""
         await self._health.enter_graceful_shutdown()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Takes no new calls, and lets those under way finish for so long."""
         await self._server.stop(drain_seconds)

@@ -19,6 +19,16 @@ PG_RETRY = {"40001", "40P01"}
 """Serialization failure and deadlock: the same transaction may succeed when it is run again."""
 
 
+_NOTICED_WHEN_GONE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""Settings of libpq: without them a connection that is cut on the way, not closed, blocks the writer for a quarter of an hour."""
+
+
 class NotADatabase(Exception):
     """What was opened as an SQLite database is another kind of file."""
 
@@ -140,7 +150,7 @@ def _engine(url: str) -> Engine:
         return engine
     return create_engine(
         parsed.set(drivername="postgresql+psycopg"),
-        connect_args={"options": "-c synchronous_commit=on"},  # durable before the answer, whatever the cluster's default is
+        connect_args=_NOTICED_WHEN_GONE | {"options": "-c synchronous_commit=on"},  # durable, whatever the cluster's default is
         hide_parameters=True,  # addresses and user agents have no business in a log
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from server.store.database import Database
 from tests.soak.kills import kill_again_and_again
 from tests.support.campaign import Campaign
+from tests.support.databases import on_one_database
 from tests.support.house import House
 from tests.support.receivers import Receiver, ok
 from tests.support.stubs import Stubs
@@ -41,6 +42,7 @@ async def server(database_url: str, tmp_path: Path, receiver: Receiver) -> Async
     house.stop()
 
 
+@on_one_database
 async def test_kills_lose_and_double_nothing_and_the_oracle_would_see_it(database_url: str, receiver: Receiver, server: House) -> None:
     stubs = Stubs(server.address)
     outcome, oracle = await kill_again_and_again(Campaign(stubs), receiver, server.server, kills=1, seed=7)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
@@ -14,11 +15,24 @@ from redirect.segments import SEGMENT_BYTES, Segment, frames_of
 from redirect.settings import Settings
 from redirect.snapshot import Snapshot
 from tests.support.campaign import Campaign, person
+from tests.support.cli import run
+from tests.support.databases import on_one_database
 from tests.support.ids import now, uuid7_at
 from tests.support.server import serving
 from tests.support.special import sent
 from tests.support.stubs import Stubs
-from trackedlinks.v1 import link_pb2, link_service_pb2
+from trackedlinks.v1 import (
+    action_service_pb2,
+    click_pb2,
+    embedded_crm_service_pb2,
+    link_pb2,
+    link_service_pb2,
+    script_pb2,
+    script_service_pb2,
+)
+
+pytestmark = on_one_database
+"""The front door knows no database."""
 
 SECONDS = 20.0
 NOWHERE = "127.0.0.1:1"
@@ -77,6 +91,10 @@ def journal_of(settings: Settings) -> Path:
     return settings.directory / "front" / "journal"
 
 
+def nothing_waits(settings: Settings) -> bool:
+    return not any(frames_of(path.read_bytes()).contents for path in journal_of(settings).glob("*.segment"))
+
+
 async def test_clicks_while_the_server_is_away_are_redirected_and_counted_once_when_it_is_back(
     stubs: Stubs, front: Settings, away: Settings
 ) -> None:
@@ -92,8 +110,50 @@ async def test_clicks_while_the_server_is_away_are_redirected_and_counted_once_w
     assert await campaign.counts(link.id) == (0, 0, 0)
     async with browsing(front):
         await counted(campaign, link.id, 20)
-        await until(lambda: all(not frames_of(path.read_bytes()).contents for path in journal_of(front).glob("*.segment")))
+        await until(lambda: nothing_waits(front))
     assert await campaign.counts(link.id) == (20, 10, 0)
+
+
+async def test_what_a_click_makes_happen_happens_once_when_it_is_replayed(stubs: Stubs, front: Settings, away: Settings) -> None:
+    campaign = Campaign(stubs)
+    kari = await campaign.person("Kari")
+    draft = script_pb2.Script(name="S", source='print("ran")')
+    script = await stubs.scripts.CreateScript(script_service_pb2.CreateScriptRequest(script=draft))
+    every = link_pb2.REPEAT_POLICY_EVERY_CLICK
+    actions = [
+        link_pb2.LinkAction(script=link_pb2.RunScript(script_id=script.id)),
+        link_pb2.LinkAction(service_request=link_pb2.CreateServiceRequest(title="Help"), repeat_policy=every),
+    ]
+    link = await campaign.link(actions=actions)
+    path = path_of(await campaign.url(link.id, person(kari)))
+    await learn(front)
+    await opened(away, [path, path])
+    async with browsing(front):
+        await counted(campaign, link.id, 2)
+        await until(lambda: nothing_waits(front))
+    requests = await stubs.embedded_crm.ListServiceRequests(embedded_crm_service_pb2.ListServiceRequestsRequest())
+    assert len(requests.service_requests) == 2
+    runs = await stubs.actions.ListActionRuns(action_service_pb2.ListActionRunsRequest(link_id=link.id))
+    assert [run.state for run in runs.action_runs] == [click_pb2.ACTION_STATE_DONE] * 4
+    assert sorted(run.log for run in runs.action_runs) == ["", "", "ran\n", "ran\n"]
+
+
+async def test_a_front_door_leaves_the_clicks_of_a_living_one_alone_and_takes_over_those_of_a_dead_one(
+    stubs: Stubs, front: Settings, away: Settings
+) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link()
+    path = path_of(await campaign.url(link.id, person(1)))
+    await learn(front)
+    async with browsing(away) as first:
+        await first.get(path)
+        async with browsing(front) as second:
+            await second.get(path)
+            held = [len(frames_of(each.read_bytes()).contents) for each in sorted(journal_of(front).glob("*.segment"))]
+        assert await campaign.counts(link.id) == (1, 1, 0)
+        assert held == [1, 0]
+    async with browsing(front):
+        await counted(campaign, link.id, 2)
 
 
 async def test_a_placement_that_the_front_door_has_never_seen_says_try_again_and_its_click_is_counted_all_the_same(
@@ -254,20 +314,49 @@ async def test_more_clicks_than_the_server_takes_are_all_redirected_and_counted(
         assert await campaign.counts(link.id) == (200, 200, 0)
 
 
-async def test_clicks_while_the_database_is_locked_are_redirected_and_counted_later(sqlite_template: Path, tmp_path: Path) -> None:
-    path = tmp_path / "locked.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    async with serving(f"sqlite:///{path}", tmp_path) as stubs:
+async def test_clicks_while_the_database_is_locked_are_redirected_and_counted_later(database_url: str, tmp_path: Path) -> None:
+    async with serving(database_url, tmp_path) as stubs:
         campaign = Campaign(stubs)
         link = await campaign.link()
         front = Settings(server=stubs.address, directory=tmp_path)
         paths = [path_of(await campaign.url(link.id, person(number))) for number in range(1, 21)]
         await learn(front)
         async with browsing(front) as browser:
-            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            with contextlib.closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 responses = [await browser.get(each) for each in paths]
             assert {each.status_code for each in responses} == {302}
             await counted(campaign, link.id, 20)
             assert (await browser.get(paths[0])).status_code == 302
         assert await campaign.counts(link.id) == (21, 20, 0)
+
+
+async def test_the_doctor_tells_what_waits_and_what_was_refused(stubs: Stubs, front: Settings, away: Settings) -> None:
+    link = await Campaign(stubs).link()
+    path = path_of(await Campaign(stubs).url(link.id, person(1)))
+    await learn(front)
+    arguments = ("doctor", "--front", "http://127.0.0.1:1", "--directory", front.directory)
+    nothing = journal_row((await run(stubs, *arguments)).stdout)
+    await opened(away, [path] * 3)
+    some = journal_row((await run(stubs, *arguments)).stdout)
+    (journal_of(front) / "rejected").mkdir()
+    (journal_of(front) / "rejected" / "1.frame").touch()
+    refusals = journal_row((await run(stubs, *arguments)).stdout)
+    assert nothing.endswith("empty")
+    assert f"3 clicks wait for the server since {datetime.now(UTC):%Y-}" in some
+    assert refusals.endswith("; 1 refused for good, in rejected/")
+
+
+async def test_the_doctor_tells_of_the_journal_without_a_server(stubs: Stubs, front: Settings) -> None:
+    await learn(front)
+    nobody = Stubs(NOWHERE)
+    result = await run(nobody, "doctor", "--front", "http://127.0.0.1:1", "--directory", front.directory)
+    await nobody.channel.close()
+    assert result.exit_code == 1
+    assert f"server{NOWHERE}cannot be reached" in result.stdout.replace("  ", "").replace(" server", "server")
+    assert journal_row(result.stdout).endswith("empty")
+
+
+def journal_row(output: str) -> str:
+    (row,) = [line for line in output.splitlines() if line.startswith("journal")]
+    return row.rstrip()

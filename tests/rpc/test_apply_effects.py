@@ -15,6 +15,7 @@ from server.model.effects import CrmEffect
 from server.rpc.effects import to_action_message, to_message
 from tests.support import crm, effects
 from tests.support.any_effects import effects_about
+from tests.support.databases import on_one_database
 from tests.support.effects import action, join, leave, service_request, set_field
 from tests.support.messages import filled
 from tests.support.stubs import Stubs, refused
@@ -239,6 +240,7 @@ BROKEN = [
 ]
 
 
+@on_one_database
 async def test_every_broken_limit_is_named_with_its_path_and_nothing_happens(stubs: Stubs) -> None:
     person_id = await crm.person(stubs)
     fine = one(person_id=person_id)
@@ -249,6 +251,7 @@ async def test_every_broken_limit_is_named_with_its_path_and_nothing_happens(stu
     assert not (await crm.card(stubs, person_id)).extra_fields
 
 
+@on_one_database
 async def test_a_request_has_1_to_1000_actions(stubs: Stubs) -> None:
     for count in (0, 1001):
         error = await refused(stubs.crm.ApplyEffects(sent(*[one()] * count)))

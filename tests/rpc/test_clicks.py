@@ -7,6 +7,7 @@ import pytest
 from uuid_utils import uuid7
 
 from tests.support.campaign import Campaign, person
+from tests.support.databases import on_one_database
 from tests.support.ids import now, uuid7_at
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import click_pb2, click_service_pb2, error_pb2, link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
@@ -61,6 +62,7 @@ async def test_a_replayed_click_from_before_the_reset_does_not_reappear(campaign
     assert await campaign.counts(link.id) == (1, 1, 0)
 
 
+@on_one_database
 @pytest.mark.parametrize(
     "click_id", ["", "x", "01a20d2c-591b-744d-abe8", "{01a20d2c-591b-744d-abe8-9e591343daf3}", "6ba7b810-9dad-41d1-80b4-00c04fd430c8"]
 )

@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 from tests.support import crm
+from tests.support.databases import on_one_database
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import crm_pb2, crm_service_pb2
 
@@ -22,6 +23,7 @@ async def test_a_person_is_read_by_id_and_an_unknown_one_is_not_found(stubs: Stu
     assert (error.code, error.reason, error.metadata["id"]) == (grpc.StatusCode.NOT_FOUND, "PERSON_NOT_FOUND", str(person_id + 1))
 
 
+@on_one_database
 @pytest.mark.parametrize("person_id", [0, -1])
 async def test_a_person_is_asked_for_by_a_positive_id(stubs: Stubs, person_id: int) -> None:
     error = await refused(crm.card(stubs, person_id))
@@ -37,6 +39,7 @@ async def test_persons_come_in_the_order_asked_for_and_unknown_ones_are_named(st
     assert list(response.missing_ids) == [2**62, liv + 1]
 
 
+@on_one_database
 @pytest.mark.parametrize(("ids", "fields"), [([], {"ids"}), ([1] * 1001, {"ids"}), ([1, 0, -3], {"ids[1]", "ids[2]"})])
 async def test_a_batch_of_persons_has_1_to_1000_positive_ids(stubs: Stubs, ids: list[int], fields: set[str]) -> None:
     error = await refused(stubs.crm.BatchGetPersons(crm_service_pb2.BatchGetPersonsRequest(ids=ids)))
@@ -64,6 +67,7 @@ async def test_a_thousand_references_are_checked_at_once(stubs: Stubs) -> None:
     assert list(response.missing) == asked[1:]
 
 
+@on_one_database
 @pytest.mark.parametrize(
     ("references", "fields"),
     [

@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from tests.support import crm
+from tests.support.databases import on_one_database
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import crm_pb2, embedded_crm_service_pb2, link_pb2
 
@@ -53,6 +54,7 @@ async def test_a_person_is_made_with_a_whole_card_and_memberships_are_named_by_t
     assert await crm.card(stubs, made.id) == made
 
 
+@on_one_database
 async def test_every_bad_field_of_a_person_is_named(stubs: Stubs) -> None:
     bad: dict[str, Any] = {"our_contact_id": -1, "email": "nobody", "extra_fields": {"x" * 256: "", "note": "y" * 2048}}
     error = await refused(stubs.embedded_crm.CreatePerson(crm.create_person(name=" ", **bad)))
@@ -66,6 +68,7 @@ async def test_every_bad_field_of_a_person_is_named(stubs: Stubs) -> None:
     }
 
 
+@on_one_database
 async def test_a_person_without_any_field_is_refused_for_its_name(stubs: Stubs) -> None:
     error = await refused(stubs.embedded_crm.CreatePerson(embedded_crm_service_pb2.CreatePersonRequest()))
     assert (error.reason, list(error.fields)) == ("INVALID_FIELD", ["person.name"])
@@ -195,6 +198,7 @@ async def test_entries_come_in_pages_of_fifty_unless_asked_otherwise(stubs: Stub
     assert ([found.id for found in rest.entries], rest.next_page_token) == (ids[50:], "")
 
 
+@on_one_database
 @pytest.mark.parametrize(
     ("catalog", "name", "fields"),
     [
@@ -285,6 +289,7 @@ async def test_follow_ups_and_service_requests_are_listed_newest_first_in_pages_
             assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
 
 
+@on_one_database
 @pytest.mark.parametrize(
     ("rpc", "request_type", "field"),
     [

@@ -6,6 +6,7 @@ import grpc
 import pytest
 from google.protobuf import field_mask_pb2
 
+from tests.support.databases import on_one_database
 from tests.support.resources import (
     create_folder,
     create_link,
@@ -49,6 +50,7 @@ async def test_a_new_folder_has_an_id_times_and_an_etag_of_the_server(stubs: Stu
     assert folder == await get_folder(stubs, folder.id)
 
 
+@on_one_database
 async def test_every_broken_rule_of_a_new_folder_is_reported_at_once(stubs: Stubs) -> None:
     request = create("no uuid", name="a\tb", description="x" * 2048, parent_id=-1)
     answer = await refused(stubs.folders.CreateFolder(request))
@@ -56,6 +58,7 @@ async def test_every_broken_rule_of_a_new_folder_is_reported_at_once(stubs: Stub
     assert set(answer.fields) == {"folder.name", "folder.description", "folder.parent_id", "request_id"}
 
 
+@on_one_database
 @pytest.mark.parametrize("name", ["", "  ", "x" * 256, "a\nb", "\0", "a\u2028b"])
 async def test_a_name_is_one_line_of_1_to_255_characters(stubs: Stubs, name: str) -> None:
     assert set((await refused(stubs.folders.CreateFolder(create(name=name)))).fields) == {"folder.name"}
@@ -93,6 +96,7 @@ async def test_a_folder_that_does_not_exist_is_not_found_by_any_call(stubs: Stub
         assert (answer.code, answer.reason, answer.metadata) == (grpc.StatusCode.NOT_FOUND, "FOLDER_NOT_FOUND", {"id": "9"})
 
 
+@on_one_database
 async def test_ids_that_cannot_be_are_refused_with_their_paths(stubs: Stubs) -> None:
     calls = [
         (stubs.folders.GetFolder(folder_service_pb2.GetFolderRequest(id=0)), {"id"}),
@@ -140,6 +144,7 @@ async def test_pages_of_folders_follow_one_another_without_loss_or_repetition(st
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
 
 
+@on_one_database
 async def test_a_page_of_long_folders_is_cut_to_what_clients_take(stubs: Stubs) -> None:
     for number in range(500):
         await create_folder(stubs, f"{number:03}" + "𐐨" * 252, description="𐐨" * 2047)
@@ -173,6 +178,7 @@ async def test_an_update_that_changes_nothing_keeps_the_etag(stubs: Stubs) -> No
     assert await stubs.folders.MoveFolder(move(folder.id, 0)) == folder
 
 
+@on_one_database
 @pytest.mark.parametrize("path", ["id", "parent_id", "create_time", "update_time", "etag", "nothing", "", "name.first", "* "])
 async def test_a_mask_with_any_other_path_is_refused(stubs: Stubs, path: str) -> None:
     folder = await create_folder(stubs, "Spring")

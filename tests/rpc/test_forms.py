@@ -6,6 +6,7 @@ import pytest
 from uuid_utils import uuid7
 
 from tests.support.campaign import Campaign, person
+from tests.support.databases import on_one_database
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import click_service_pb2, link_pb2, link_service_pb2, mailing_pb2
 
@@ -66,6 +67,7 @@ async def test_the_same_click_gets_its_first_address_and_analytics_come_before_t
     assert (await location(campaign, url)).startswith("https://example.com/other?")
 
 
+@on_one_database
 @pytest.mark.parametrize(
     "url",
     [

@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 from tests.support.crm import click, entry, mailing_with, mint
+from tests.support.databases import on_one_database
 from tests.support.resources import by_user, create_folder, create_link, delete_link, get_link, link_draft, listed_links, undelete_link
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import crm_pb2, folder_service_pb2, link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
@@ -124,6 +125,7 @@ async def test_a_batch_makes_its_links_in_order_or_none(stubs: Stubs) -> None:
     assert await listed_links(stubs, query="made?") == []
 
 
+@on_one_database
 @pytest.mark.parametrize("number", [0, 501])
 async def test_a_batch_has_1_to_500_links(stubs: Stubs, number: int) -> None:
     assert set((await refused(stubs.links.BatchCreateLinks(batch(*[link_draft()] * number)))).fields) == {"links"}
@@ -155,6 +157,7 @@ async def test_links_are_read_in_the_order_asked_for_and_as_often(stubs: Stubs) 
     assert (answer.code, answer.reason, answer.metadata) == (grpc.StatusCode.NOT_FOUND, "LINK_NOT_FOUND", {"id": "98"})
 
 
+@on_one_database
 @pytest.mark.parametrize(("ids", "fields"), [([], {"ids"}), ([1] * 101, {"ids"}), ([1, 0, -1], {"ids[1]", "ids[2]"})])
 async def test_a_batch_get_names_1_to_100_positive_ids(stubs: Stubs, ids: list[int], fields: set[str]) -> None:
     answer = await refused(stubs.links.BatchGetLinks(link_service_pb2.BatchGetLinksRequest(ids=ids)))

@@ -3,6 +3,7 @@
 import grpc
 import pytest
 
+from tests.support.databases import on_one_database
 from tests.support.resources import by_user, create_folder, create_link, delete_link, listed_links
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import link_pb2, link_service_pb2
@@ -36,32 +37,32 @@ async def test_mine_are_the_links_that_the_caller_made(stubs: Stubs) -> None:
     assert (answer.code, answer.reason, set(answer.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", {"mine"})
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("ÆRLIG", ["Ærlig"]),
-        ("ærlig", ["Ærlig"]),
-        ("ØL", ["øl 100%"]),
-        ("å", ["ÅSE"]),
-        ("a\u030a", ["ÅSE"]),
-        ("STRASSE", ["Straße"]),
-        ("%", ["øl 100%"]),
-        ("_", ["snake_case"]),
-        ("/", ["Straße", "snake_case", "ÅSE", "Ærlig", "øl 100%"]),
-        ("\\", []),
-        ("A%B", []),
-        ("EXAMPLE.com/KAKE", ["Ærlig"]),
-        ("kake", ["Ærlig"]),
-        ("nowhere", []),
-        ("'; drop table link; --", []),
-    ],
-)
-async def test_a_query_is_found_in_name_and_url_in_any_case_and_means_itself(stubs: Stubs, query: str, found: list[str]) -> None:
+QUERIES = [
+    ("ÆRLIG", ["Ærlig"]),
+    ("ærlig", ["Ærlig"]),
+    ("ØL", ["øl 100%"]),
+    ("å", ["ÅSE"]),
+    ("a\u030a", ["ÅSE"]),
+    ("STRASSE", ["Straße"]),
+    ("%", ["øl 100%"]),
+    ("_", ["snake_case"]),
+    ("/", ["Straße", "snake_case", "ÅSE", "Ærlig", "øl 100%"]),
+    ("\\", []),
+    ("A%B", []),
+    ("EXAMPLE.com/KAKE", ["Ærlig"]),
+    ("kake", ["Ærlig"]),
+    ("nowhere", []),
+    ("'; drop table link; --", []),
+]
+
+
+async def test_a_query_is_found_in_name_and_url_in_any_case_and_means_itself(stubs: Stubs) -> None:
     await create_link(stubs, "Ærlig", url="https://example.com/Kake")
     for name in ("øl 100%", "ÅSE", "Straße", "snake_case"):
         await create_link(stubs, name, url="https://example.com/other")
     await create_link(stubs, "text", custom_text=link_pb2.CustomText(html="<p>kake ærlig example.com/</p>"))
-    assert sorted(await listed_links(stubs, query=query)) == sorted(found)
+    for query, found in QUERIES:
+        assert sorted(await listed_links(stubs, query=query)) == sorted(found), query
 
 
 async def test_a_query_follows_an_edit_of_name_and_url(stubs: Stubs) -> None:
@@ -106,6 +107,7 @@ async def test_links_come_in_each_order_both_ways_and_ties_by_id(stubs: Stubs) -
         assert await listed_links(stubs, order_by=order_by) == names, order_by
 
 
+@on_one_database
 @pytest.mark.parametrize("order_by", ["id", "name descending", "name,id", "name desc desc", " ", "NAME", "name; drop table link", "clicks"])
 async def test_any_other_order_is_refused(stubs: Stubs, order_by: str) -> None:
     answer = await refused(stubs.links.ListLinks(link_service_pb2.ListLinksRequest(order_by=order_by)))
@@ -164,6 +166,7 @@ async def test_a_page_of_long_links_is_cut_to_what_clients_take(stubs: Stubs) ->
     assert found == [f"{number:02}" for number in range(40)]
 
 
+@on_one_database
 async def test_every_broken_rule_of_a_list_is_reported_at_once(stubs: Stubs) -> None:
     request = link_service_pb2.ListLinksRequest(folder_id=-1, mine=True, query="x" * 256, page_size=-1, order_by="id", page_token="x")
     answer = await refused(stubs.links.ListLinks(request))

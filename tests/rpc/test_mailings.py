@@ -7,6 +7,7 @@ import grpc
 from google.protobuf import field_mask_pb2
 
 from server.store.database import Database
+from tests.support.databases import on_one_database
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
 
@@ -101,6 +102,7 @@ async def test_an_unknown_inserted_link_is_refused_with_line_and_column_of_each(
     }
 
 
+@on_one_database
 async def test_a_message_that_is_too_large_empty_or_in_an_unknown_charset_is_refused(stubs: Stubs) -> None:
     mailing = await mailing_of(stubs)
     large = await refused(

@@ -8,6 +8,7 @@ from google.protobuf import field_mask_pb2
 
 from tests.support.campaign import Campaign
 from tests.support.crm import click, mint
+from tests.support.databases import on_one_database
 from tests.support.resources import by_user, create_link
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import crm_pb2, link_pb2, link_service_pb2, mailing_pb2, script_pb2, script_service_pb2
@@ -75,6 +76,7 @@ async def test_every_broken_rule_of_a_new_script_is_reported_at_once(stubs: Stub
     assert (await create(stubs, "x" * 255, "#" + "x" * 32_767)).version == 1
 
 
+@on_one_database
 @pytest.mark.parametrize("source", ["returnUrl =", "if linkHits:\nreturnUrl = ''", "x = (", "returnUrl = 'https://example.com"])
 async def test_a_script_that_does_not_parse_is_neither_made_nor_put_in_place_of_one_that_does(stubs: Stubs, source: str) -> None:
     script = await create(stubs)
@@ -140,6 +142,7 @@ async def test_a_change_with_a_stale_etag_is_aborted_and_changes_nothing(stubs: 
     assert await get(stubs, first.id) == current
 
 
+@on_one_database
 @pytest.mark.parametrize("path", ["id", "version", "creator", "create_time", "update_time", "etag", "nothing", "source.x", ""])
 async def test_a_mask_with_any_other_path_is_refused(stubs: Stubs, path: str) -> None:
     script = await create(stubs)
@@ -148,6 +151,7 @@ async def test_a_mask_with_any_other_path_is_refused(stubs: Stubs, path: str) ->
     assert await get(stubs, script.id) == script
 
 
+@on_one_database
 async def test_a_change_that_breaks_a_rule_is_refused_with_its_path(stubs: Stubs) -> None:
     script = await create(stubs)
     calls = [
@@ -175,6 +179,7 @@ async def test_what_does_not_exist_is_not_found(stubs: Stubs) -> None:
         assert (answer.code, answer.reason) == (grpc.StatusCode.NOT_FOUND, reason)
 
 
+@on_one_database
 async def test_arguments_that_cannot_be_are_refused_with_their_paths(stubs: Stubs) -> None:
     test = script_service_pb2.TestScriptRequest
     recipient = mailing_pb2.Recipient
@@ -299,6 +304,7 @@ async def test_a_person_whom_the_crm_does_not_know_has_an_id_and_no_card(stubs: 
     assert (answer.log.strip(), answer.problem) == ("77 []", "")
 
 
+@on_one_database
 @pytest.mark.parametrize(
     ("recipient", "problem"),
     [
@@ -311,6 +317,7 @@ async def test_no_script_runs_for_whom_no_action_runs(stubs: Stubs, recipient: m
     assert (answer.return_url, answer.log, answer.problem) == ("", "", problem)
 
 
+@on_one_database
 @pytest.mark.parametrize("source", ["1 / 0", "returnUrl =", "nothing_of_this_name", "while True: pass", "import os", "open('/etc/passwd')"])
 async def test_a_script_that_fails_is_told_with_its_problem_and_sends_nobody_anywhere(stubs: Stubs, source: str) -> None:
     answer = await tried(stubs, f"returnUrl = 'https://example.com/'\n{source}")
@@ -318,6 +325,7 @@ async def test_a_script_that_fails_is_told_with_its_problem_and_sends_nobody_any
     assert answer.return_url == ""
 
 
+@on_one_database
 @pytest.mark.parametrize(
     "url",
     [
@@ -335,6 +343,7 @@ async def test_a_return_url_that_is_no_web_address_is_a_problem_that_names_it(st
     assert answer.problem.startswith("returnUrl is no web address: must ")
 
 
+@on_one_database
 async def test_a_return_url_is_text_of_at_most_4000_characters(stubs: Stubs) -> None:
     url = "https://example.com/" + "x" * 3980
     answer = await tried(stubs, f"returnUrl = '{url}'")

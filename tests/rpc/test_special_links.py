@@ -8,6 +8,7 @@ from uuid_utils import uuid7
 
 from tests.support.campaign import Campaign, person
 from tests.support.crm import delete_entry
+from tests.support.databases import on_one_database
 from tests.support.special import MESSAGE, minted_urls, sent, to
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import (
@@ -130,6 +131,7 @@ async def test_a_merge_field_in_what_chooses_the_server_is_never_tracked_nor_sav
         assert list((await refused(campaign.link(url=url))).fields) == ["link.redirect.url"]
 
 
+@on_one_database
 @pytest.mark.parametrize(
     "address", ["track&Tab;edlink:x", "&#1;trackedlink:1", "track&#10;edlink:x&#13;&#10;Set-Cookie: a=b", "&#0;trackedlink:1"]
 )

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.campaign import Campaign
 from tests.support.crm import delete_entry
+from tests.support.databases import on_one_database
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import crm_service_pb2, embedded_crm_service_pb2
 
@@ -101,6 +102,7 @@ async def test_a_mailing_type_that_is_gone_is_named(stubs: Stubs, campaign: Camp
     assert await of(stubs, who(person_id=1)) == [[]]
 
 
+@on_one_database
 async def test_every_wrong_field_is_named(stubs: Stubs) -> None:
     subscribers = [who(), who(person_id=-1), who(email="nobody"), who(email=""), who(person_id=2**63 - 1), who(person_id=5)]
     refusal = await refused(of(stubs, *subscribers, mailing_type_id=-1))

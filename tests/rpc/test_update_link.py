@@ -7,6 +7,7 @@ import pytest
 from google.protobuf import field_mask_pb2
 
 from tests.support.crm import click, delete_entry, entry, mint
+from tests.support.databases import on_one_database
 from tests.support.resources import by_user, create_folder, create_link, get_link
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import crm_pb2, link_pb2, link_service_pb2
@@ -108,6 +109,7 @@ async def test_an_action_id_that_is_not_this_links_or_of_this_kind_is_refused(st
     assert await get_link(stubs, link.id) == link
 
 
+@on_one_database
 @pytest.mark.parametrize(
     "path",
     ["id", "folder_id", "mailing_id", "counts", "counts.clicks", "creator", "create_time", "updater", "update_time", "last_reset_time",
@@ -120,6 +122,7 @@ async def test_a_mask_with_any_other_path_is_refused(stubs: Stubs, path: str) ->
     assert await get_link(stubs, link.id) == link
 
 
+@on_one_database
 async def test_every_broken_rule_of_an_update_is_reported_at_once(stubs: Stubs) -> None:
     answer = await refused(stubs.links.UpdateLink(update(0, "etag", name="a"), metadata=by_user("x")))
     assert set(answer.fields) == {"link.id", "update_mask", "metadata.trackedlinks-user-id"}

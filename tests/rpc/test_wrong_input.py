@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
+from tests.support.databases import on_one_database
 from tests.support.resources import by_user, create_folder, create_link, link_draft
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import folder_service_pb2, link_pb2, link_service_pb2
@@ -46,6 +47,7 @@ async def fields_of(stubs: Stubs, link: link_pb2.Link) -> set[str]:
     return set(answer.fields)
 
 
+@on_one_database
 async def test_a_name_is_one_line_of_1_to_255_characters(stubs: Stubs) -> None:
     for name in ("", " \t", "x" * 256, "a\nb", "a\x00b", "\x7f", "\x85", "a\u2029b"):
         assert await fields_of(stubs, link_draft(name)) == {"link.name"}, name
@@ -62,6 +64,7 @@ WRONG_URLS = ["", "javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,
     "https://example.com/" + "x" * 3981]  # fmt: skip
 
 
+@on_one_database
 async def test_recipients_are_sent_to_http_and_https_only_and_to_no_url_that_reads_as_another(stubs: Stubs) -> None:
     for url in WRONG_URLS:
         assert await fields_of(stubs, link_draft(url=url)) == {"link.redirect.url"}, url
@@ -72,6 +75,7 @@ async def test_a_url_of_4000_characters_is_taken(stubs: Stubs) -> None:
     assert (await create_link(stubs, url=url)).redirect.url == url
 
 
+@on_one_database
 async def test_a_response_is_required_and_a_text_has_1_to_32768_characters(stubs: Stubs) -> None:
     assert await fields_of(stubs, link_pb2.Link(name="a")) == {"link.response"}
     assert await fields_of(stubs, link_pb2.Link()) == {"link.name", "link.response"}
@@ -79,6 +83,7 @@ async def test_a_response_is_required_and_a_text_has_1_to_32768_characters(stubs
         assert await fields_of(stubs, link_draft(custom_text=link_pb2.CustomText(html=html))) == {"link.custom_text.html"}
 
 
+@on_one_database
 @pytest.mark.parametrize(
     ("action", "below"),
     [
@@ -119,6 +124,7 @@ async def test_a_link_has_20_actions_at_most(stubs: Stubs) -> None:
     assert await fields_of(stubs, link_draft(actions=[action] * 21)) == {"link.actions"}
 
 
+@on_one_database
 async def test_a_time_outside_the_years_1_to_9999_is_refused_with_every_other_violation(stubs: Stubs) -> None:
     for time in [(253_402_300_800, 0), (-62_135_596_801, 0), (0, -1), (0, 1_000_000_000), (2**63 - 1, 0), (-(2**63), 0)]:
         follow_up = link_pb2.CreateFollowUp(type=link_pb2.FOLLOW_UP_TYPE_TASK, assign_to_our_contact=True, duration=-1)
@@ -135,6 +141,7 @@ async def test_the_first_and_the_last_time_are_kept(stubs: Stubs, seconds: int) 
     assert link.actions[0].follow_up.start_time.seconds == seconds
 
 
+@on_one_database
 async def test_of_100_violations_as_many_are_listed_as_clients_take_and_all_are_counted(stubs: Stubs) -> None:
     links = [link_pb2.Link(name="x" * 256, redirect=link_pb2.Redirect(url="https://example.com"))] * 100
     answer = await refused(stubs.links.BatchCreateLinks(link_service_pb2.BatchCreateLinksRequest(links=links)))
@@ -146,6 +153,7 @@ async def test_of_100_violations_as_many_are_listed_as_clients_take_and_all_are_
     assert len(half.fields) == 50
 
 
+@on_one_database
 async def test_a_user_is_a_positive_integer(stubs: Stubs) -> None:
     for user in ("0", "-1", "x", "", "1.0", "1e3", "9223372036854775808", "0" * 19 + "5" + "9" * 20, "9" * 5000):
         answer = await refused(stubs.links.CreateLink(create(link_draft()), metadata=by_user(user)))
@@ -157,6 +165,7 @@ async def test_the_largest_user_is_kept(stubs: Stubs) -> None:
     assert (await create_link(stubs, user=2**63 - 1)).creator == 2**63 - 1
 
 
+@on_one_database
 async def test_a_request_id_is_a_uuid(stubs: Stubs) -> None:
     link = await create_link(stubs)
     for request_id in ("x", "0190f3c4-7f6a-7c1e-9b1a-3d2f5c6b7a8", "0190f3c4-7f6a-7c1e-9b1a-3d2f5c6b7a8g", "\0", " "):
@@ -169,6 +178,7 @@ async def test_a_request_id_is_a_uuid(stubs: Stubs) -> None:
             assert (answer.code, set(answer.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, {"request_id"}), request_id
 
 
+@on_one_database
 @pytest.mark.parametrize("number", [0, -1, -(2**63)])
 async def test_an_id_is_positive(stubs: Stubs, number: int) -> None:
     calls = [
@@ -199,6 +209,7 @@ async def test_the_largest_ids_are_looked_for_and_not_found(stubs: Stubs) -> Non
     assert (await refused(stubs.links.CreateLink(create(link_draft(actions=[action]))))).reason == "REFERENCE_NOT_FOUND"
 
 
+@on_one_database
 async def test_a_page_token_of_another_call_or_other_arguments_or_a_changed_one_is_refused(stubs: Stubs) -> None:
     for name in "abc":
         await create_folder(stubs, name)
@@ -246,18 +257,21 @@ async def test_an_etag_may_be_any_text_and_is_stale_then(stubs: Stubs) -> None:
         assert (answer.code, answer.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
 
 
+@on_one_database
 async def test_a_message_beyond_4_mib_is_refused_and_one_below_is_judged(stubs: Stubs) -> None:
     answer = await refused(stubs.links.CreateLink(create(link_draft("x" * 5_000_000))))
     assert answer.code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert await fields_of(stubs, link_draft("x" * 4_000_000)) == {"link.name"}
 
 
+@on_one_database
 async def test_bytes_that_are_no_message_are_malformed(stubs: Stubs) -> None:
     for method, content in product(UNARY, NO_MESSAGE):
         answer = await refused(raw(stubs, method)(content))
         assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST"), (method, content)
 
 
+@on_one_database
 async def test_bytes_that_are_no_message_end_a_stream_as_malformed(stubs: Stubs) -> None:
     for method, content in product(STREAMS, NO_MESSAGE):
         call: Any = stubs.channel.stream_stream(f"/trackedlinks.v1.{method}")()
@@ -267,6 +281,7 @@ async def test_bytes_that_are_no_message_end_a_stream_as_malformed(stubs: Stubs)
         assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST"), (method, content)
 
 
+@on_one_database
 async def test_text_that_is_no_utf_8_is_malformed(stubs: Stubs) -> None:
     draft = link_draft("name").SerializeToString().replace(b"name", b"na\xffe")
     content = b"\x0a" + bytes([len(draft)]) + draft
@@ -279,6 +294,7 @@ async def test_fields_that_this_version_does_not_know_are_ignored(stubs: Stubs) 
     assert link_pb2.Link.FromString(await raw(stubs, "LinkService/CreateLink")(request)).name == "newer"
 
 
+@on_one_database
 async def test_a_list_that_is_far_too_long_is_refused_by_its_length(stubs: Stubs) -> None:
     actions = [link_pb2.LinkAction() for _ in range(200_000)]
     problem = await refused(stubs.links.CreateLink(create(link_draft(actions=actions))))

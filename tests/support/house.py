@@ -1,5 +1,6 @@
 """A house of real processes: `python -m server` and `python -m redirect`, as `make run` starts them, on free ports."""
 
+import asyncio
 import os
 import re
 import resource
@@ -11,6 +12,9 @@ import threading
 from pathlib import Path
 
 import httpx2
+
+from redirect import token
+from redirect.snapshot import Snapshot
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30
@@ -56,6 +60,16 @@ class House:
                     pass
                 threading.Event().wait(0.05)
         raise AssertionError("the front door did not become ready")
+
+    async def knows(self, url: str) -> None:
+        """Returns when the front door's machine knows where this tracked URL leads, also without the server; fails after half a minute."""
+        claims = token.Verifier(token.load(self.directory / "keys.json")).verify(url.rpartition("/")[2].encode())
+        assert claims is not None
+        snapshot = Snapshot(self.directory / "front" / "snapshot.db")
+        async with asyncio.timeout(START_SECONDS):
+            while snapshot.answer(claims.placement_id) is None:
+                await asyncio.sleep(0.05)
+        snapshot.close()
 
     def stop(self) -> None:
         """Ends both by SIGTERM, and what they have not ended themselves by SIGKILL."""

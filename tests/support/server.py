@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from server.house import wire
-from server.main import open_database
 from server.settings import Settings
+from server.store.database import Database
 from tests.support.stubs import Stubs
 
 
 @contextlib.asynccontextmanager
 async def serving(database_url: str, directory: Path, **settings: Any) -> AsyncIterator[Stubs]:
-    """Serves a migrated database on a free port, with these settings, until the block ends."""
+    """Serves a migrated database on a free port, with these settings, until the block ends.
+
+    What a start does to a database that is not migrated, and looks at in one that is, houses of real processes go through.
+    """
     chosen = Settings(listen="127.0.0.1:0", directory=directory, database_url=database_url, **settings)
-    opened = open_database(chosen)
+    opened = Database(database_url)
     house = wire(chosen, opened)
     await house.start()
     client = Stubs(f"127.0.0.1:{house.serving.port}")

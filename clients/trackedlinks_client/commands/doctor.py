@@ -1,7 +1,9 @@
 """`trackedlinks doctor`"""
 
 import urllib.request
+from collections.abc import Iterator
 from http.client import HTTPException
+from pathlib import Path
 from typing import Annotated
 from urllib.error import URLError
 
@@ -11,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from trackedlinks.v1 import action_service_pb2
 from trackedlinks_client.connection import SERVICES, Connection
+from trackedlinks_client.journal import journal_in
 from trackedlinks_client.output import table
 from trackedlinks_client.pages import every
 from trackedlinks_client.session import connection, session
@@ -28,24 +31,34 @@ def doctor(
     front: Annotated[
         str, typer.Option(envvar="TRACKEDLINKS_PUBLIC_URL", help="The front door: what tracked URLs start with.")
     ] = "http://127.0.0.1:8080",
+    directory: Annotated[
+        Path, typer.Option(envvar="TRACKEDLINKS_DIRECTORY", help="The front door's directory, if it is on this machine.")
+    ] = Path("var"),
 ) -> None:
-    """Check the health of each service, whether the front door can be reached, and what waits for other systems.
+    """Check each service, whether the front door can be reached, what it keeps for the server, and what waits for other systems.
 
-    Exit status 1 when something is wrong: a dead run is.
+    Exit status 1 when something is wrong: a dead run is, and a click that the server refuses for good.
     """
     with connection(ctx) as service:
-        checks = [(name.removeprefix("trackedlinks.v1."), session(ctx).address, *_service(service, name)) for name in _names()]
-        checks += [
-            ("receiver", known.address, *_receiver(known)) for known in every(service.actions.ListReceivers, _RECEIVERS, "receivers")
-        ]
+        checks = list(_server(service, session(ctx).address))
     checks.append(("front door", front, *_front_door(front)))
+    if (journal := directory / "front" / "journal").is_dir():
+        checks.append(("journal", str(journal), *_journal(journal)))
     table(("WHAT", "WHERE", "STATE"), [(what, where, state) for what, where, state, _ in checks], "nothing to check")
     if not all(well for *_, well in checks):
         raise typer.Exit(1)
 
 
-def _names() -> list[str]:
-    return [service.full_name for service in SERVICES]
+def _server(service: Connection, address: str) -> Iterator[tuple[str, str, str, bool]]:
+    try:
+        for descriptor in SERVICES:
+            yield (descriptor.name, address, *_service(service, descriptor.full_name))
+        for known in every(service.actions.ListReceivers, _RECEIVERS, "receivers"):
+            yield ("receiver", known.address, *_receiver(known))
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            raise
+        yield ("server", address, "cannot be reached", False)
 
 
 def _service(service: Connection, name: str) -> tuple[str, bool]:
@@ -77,3 +90,15 @@ def _front_door(front: str) -> tuple[str, bool]:
         return f"cannot be reached: {error.reason}", False
     except (OSError, HTTPException, ValueError) as error:  # cut off, no HTTP, no URL
         return f"cannot be reached: {error}", False
+
+
+def _journal(directory: Path) -> tuple[str, bool]:
+    """What waits there for the server. That is as it should be for as long as the server is away, and so are seconds afterwards."""
+    try:
+        found = journal_in(directory)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}", False
+    told = [f"{found.waiting} clicks wait for the server" + (f" since {found.since:%Y-%m-%d %H:%M:%S} UTC" if found.since else "")]
+    told += [f"{found.rejected} refused for good, in rejected/"] * bool(found.rejected)
+    told += [f"{found.damaged} damaged segments, in damaged/"] * bool(found.damaged)
+    return "; ".join(told) if found.waiting or len(told) > 1 else "empty", len(told) == 1
