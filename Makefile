@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PROTOS := $(wildcard protos/trackedlinks/v1/*.proto)
 STUBS  := protos/trackedlinks/v1/.stubs
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
-.PHONY: run serve front test check fix bench soak corpus urls pages stable stubs clean help
+.PHONY: run serve front test check fix bench soak chaos corpus urls pages stable stubs clean help
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run $(STUBS) ## start the gRPC server (127.0.0.1:50051) and the front door (127.0.0.1:8080); ^C stops both
@@ -40,6 +40,9 @@ bench: $(VENV)/.dev $(STUBS) ## measure, as ratios within one run
 
 soak: $(VENV)/.dev $(STUBS) ## kill the server again and again under load, and compare with an oracle outside: make soak KILLS=500
 	@$(BIN)/python -m tests.soak --kills $(or $(KILLS),500) $(if $(SEED),--seed $(SEED))
+
+chaos: $(VENV)/.dev $(STUBS) ## cut power, fill disks, kill and cut off, with an oracle outside: make chaos COUNT=10 SECONDS=10 ONLY="kill-front"; needs fuse3
+	@$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY)) $(if $(COUNT),--count $(COUNT)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 corpus: $(VENV)/.dev $(STUBS) ## check how a folder of mails is tracked, in Chromium too: make corpus CORPUS=folder
 	@test -n "$(CORPUS)" || { echo "say which folder: make corpus CORPUS=folder"; exit 2; }

@@ -132,7 +132,7 @@ class SnapshotWriter:
             connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
             try:
                 connection.executescript(_SCHEMA)
-                connection.execute("PRAGMA synchronous = FULL")  # after a power cut the server may still be away: nothing is told again then
+                connection.execute("PRAGMA synchronous = FULL")  # after a power cut the server may be away, and tells nothing again
             except sqlite3.Error:
                 connection.close()
                 raise

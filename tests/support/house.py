@@ -29,7 +29,7 @@ class House:
         self.server_port, self.front_port = _free_port(), _free_port()
         self.address = f"127.0.0.1:{self.server_port}"
         self.url = f"http://127.0.0.1:{self.front_port}"
-        self._environment = {
+        self.environment = {
             **os.environ,
             "TRACKEDLINKS_DIRECTORY": str(directory),
             "TRACKEDLINKS_DATABASE_URL": database_url,
@@ -39,13 +39,13 @@ class House:
             "TRACKEDLINKS_PUBLIC_URL": self.url,
             **{f"TRACKEDLINKS_{name.upper()}": value for name, value in settings.items()},
         }
-        self.server = Process("server", self._environment)
+        self.server = Process("server", self.environment)
         self.front: Process | None = None
 
     def start(self) -> None:
         """Starts both, and returns when the front door is connected to the server."""
         self.server.start("event='serving'")
-        self.front = Process("redirect", self._environment)
+        self.front = Process("redirect", self.environment)
         self.front.start("event='serving'")
         self.wait_ready()
 

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -41,15 +42,9 @@ class Postgres:
             "max_connections=200",
             "shared_buffers=32MB",
         )
-        command = [str(self._bin / "postgres"), "-D", str(data), *(part for option in options for part in ("-c", option))]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, user=self._uid)
-        assert self.process.stderr is not None
-        self._log = self.process.stderr
-        self._wait()
-        self._reader = threading.Thread(target=self._log.read, daemon=True)
-        self._reader.start()
-        self._admin = psycopg.connect(self.url("postgres"), autocommit=True)
+        self._command = [str(self._bin / "postgres"), "-D", str(data), *(part for option in options for part in ("-c", option))]
         self._databases = 0
+        self.resume()
 
     def url(self, name: str) -> str:
         """The URL of one of its databases."""
@@ -71,10 +66,28 @@ class Postgres:
         with psycopg.connect(self.url(name), autocommit=True) as connection:
             connection.execute(_CLEAN)
 
+    def resume(self) -> None:
+        """Starts the cluster, at first or after it was halted."""
+        self.process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True, user=self._uid)
+        assert self.process.stderr is not None
+        self._log = self.process.stderr
+        self._wait()
+        self._reader = threading.Thread(target=self._log.read, daemon=True)
+        self._reader.start()
+        self._admin = psycopg.connect(self.url("postgres"), autocommit=True)
+
+    def halt(self) -> None:
+        """Stops the cluster until it is resumed, and cuts off whoever is connected."""
+        self._end(signal.SIGINT)
+
     def stop(self) -> None:
         """Ends the cluster and removes its folder."""
+        self._end(signal.SIGTERM)  # a smart shutdown, which waits for clients; they have gone
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _end(self, how: signal.Signals) -> None:
         self._admin.close()
-        self.process.terminate()  # a smart shutdown would wait for clients; this is one by SIGTERM after they have gone
+        self.process.send_signal(how)
         try:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
@@ -82,7 +95,6 @@ class Postgres:
             self.process.wait()
         self._reader.join()
         self._log.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _wait(self) -> None:
         """Reads the log until the cluster is ready; its end means that there will be none."""
