@@ -63,8 +63,9 @@ async def _bad_front(here: Scene, disk: Disk, network: Proxy, seed: int) -> None
         here.expect_nobody_refused()
         disk.become("failing")  # nothing can be kept any more, and nobody is told otherwise
         refused = here.browsers.told.refusals
-        while here.browsers.told.refusals < refused + SOME:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            while here.browsers.told.refusals < refused + SOME:
+                await asyncio.sleep(0.01)
         await asyncio.to_thread(front.kill)
         await asyncio.to_thread(disk.cut, seed)
         disk.become("well")

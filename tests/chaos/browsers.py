@@ -84,10 +84,12 @@ class Browsers:
             line.close()
 
     async def answered(self, more: int) -> None:
-        """Returns when so many more clicks were redirected, or when there is nobody left to click."""
+        """Returns when so many more clicks were redirected. Raises TimeoutError when that takes a minute."""
         enough = self.told.redirects + more
-        while self.told.redirects < enough and self._oracle.tickets_left:
-            await asyncio.sleep(0.002)
+        async with asyncio.timeout(60):
+            while self.told.redirects < enough:
+                assert self._oracle.tickets_left, "there is nobody left to click"
+                await asyncio.sleep(0.002)
 
     async def _click(self, line: "Line", ticket: Ticket, due: float) -> None:
         """One click. Who found no front door has not clicked, and tries again; whose connection broke may have."""
