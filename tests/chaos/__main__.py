@@ -1,20 +1,16 @@
 """`make chaos`: faults by the hundred, and an oracle outside; a line and a seed for each, exit status 1 when anything is wrong."""
 
 import argparse
-import asyncio
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos import away, bad_disks, disk, kills, power
-from tests.chaos.frame import Fault, Run
+from tests.chaos.frame import Fault, Run, hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +72,9 @@ def _hold_apart(name: str, arguments: argparse.Namespace) -> bool:
 
 
 def _hold(name: str, arguments: argparse.Namespace) -> bool:
-    """Runs one fault and prints what came of it; whether all held."""
     kind = FAULTS[name]
-    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    run = Run(name, folder, arguments.seed, min(kind.count, arguments.count or kind.count), arguments.seconds)
-    started = time.monotonic()
-    try:
-        asyncio.run(kind.fault(run))
-    except Exception:  # what broke off is a fault that did not hold, and the others go on
-        run.problems.append(traceback.format_exc())
-    took = f"{time.monotonic() - started:.0f} s"
-    told = [f"{name}, seed {run.seed}, {took}: {', '.join(run.remarks)}: {len(run.problems)} problems", *run.problems[:10]]
-    print("\n  ".join(told), flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    return not run.problems
+    count = min(kind.count, arguments.count or kind.count)
+    return hold(Run(name, Path(tempfile.mkdtemp(prefix="chaos-")), arguments.seed, count, arguments.seconds), kind.fault)
 
 
 if __name__ == "__main__":

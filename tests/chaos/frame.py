@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import itertools
+import shutil
 import sqlite3
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +32,7 @@ class Run:
     folder: Path
     seed: int
     count: int
-    seconds: float
+    seconds: float = 60
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     """What the line says besides: what was injected, how many clicks, how long answers took."""
@@ -42,6 +44,21 @@ class Run:
 
 
 Fault = Callable[[Run], Coroutine[None, None, None]]
+
+
+def hold(run: Run, fault: Fault) -> bool:
+    """Runs one fault and prints what came of it; whether all held. Its folder goes."""
+    started = time.monotonic()
+    run.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        asyncio.run(fault(run))
+    except Exception:  # what broke off is a fault that did not hold, and the others go on
+        run.problems.append(traceback.format_exc())
+    took = f"{time.monotonic() - started:.0f} s"
+    told = [f"{run.name}, seed {run.seed}, {took}: {', '.join(run.remarks)}: {len(run.problems)} problems", *run.problems[:10]]
+    print("\n  ".join(told), flush=True)
+    shutil.rmtree(run.folder, ignore_errors=True)
+    return not run.problems
 
 
 @dataclass(frozen=True, slots=True)

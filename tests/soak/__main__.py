@@ -1,4 +1,6 @@
-"""`make soak`: kills the server as often as it is told, on both databases; exit status 1 when anything is missing or there twice."""
+"""`make soak`: kills the server as often as it is told, on both databases, and the front door before it.
+
+Exit status 1 when anything is missing or there twice."""
 
 import argparse
 import asyncio
@@ -11,6 +13,8 @@ from pathlib import Path
 
 from server.store.database import Database
 from server.store.migrate import migrate
+from tests.chaos.frame import Run, hold
+from tests.chaos.kills import kill_front_door
 from tests.soak.kills import Outcome, kill_again_and_again
 from tests.support.campaign import Campaign
 from tests.support.house import House
@@ -36,6 +40,7 @@ async def soak(database_url: str, directory: Path, kills: int, seed: int) -> Out
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=500, help="kills of the server, half of them on each database")
+    parser.add_argument("--front-kills", type=int, help="kills of the front door; unless it is said, two for five of the server")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     arguments = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="soak-"))
@@ -52,6 +57,9 @@ def main() -> None:
             outcome = asyncio.run(soak(database_url, directory / name, kills, arguments.seed))
             print(f"kills of the server on {name}, seed {arguments.seed}, {time.monotonic() - started:.0f} s: {outcome}", flush=True)
             failed = failed or bool(outcome.problems)
+        fronts = arguments.kills * 2 // 5 if arguments.front_kills is None else arguments.front_kills
+        if fronts:
+            failed = not hold(Run("kills of the front door", directory / "front", arguments.seed, fronts), kill_front_door) or failed
     finally:
         postgres.stop()
         shutil.rmtree(directory)
