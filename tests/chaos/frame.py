@@ -75,10 +75,19 @@ class Scene:
         """The folder of the front door's journal."""
         return self.house.directory / "front" / "journal"
 
+    @property
+    def waiting(self) -> int:
+        """How many segments of the journal have a click in them."""
+        waiting = 0
+        for path in segments_in(self.journal):
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as segment:
+                waiting += any(segment.read(16))
+        return waiting
+
     async def drained(self, within: float = DRAIN_SECONDS) -> None:
         """Returns when the journal is empty and everything that was answered is counted; that it takes too long is a problem of the run."""
         started = time.monotonic()
-        while (waiting := _waiting(self.journal)) or await self.oracle.counted() < len(self.oracle.answered):
+        while (waiting := self.waiting) or await self.oracle.counted() < len(self.oracle.answered):
             if time.monotonic() - started > within:
                 counted = f"{await self.oracle.counted()} clicks of {len(self.oracle.answered)} are counted"
                 self.run.problems.append(f"after {within:g} s {waiting} segments of the journal wait, {counted}")
@@ -134,12 +143,3 @@ def sound(database: Path) -> list[str]:
     with contextlib.closing(sqlite3.connect(database)) as connection:
         told = [str(row[0]) for row in itertools.islice(connection.execute("PRAGMA integrity_check"), 5)]
     return [] if told == ["ok"] else [f"integrity check: {line}" for line in told]
-
-
-def _waiting(journal: Path) -> int:
-    """How many segments have a click in them."""
-    waiting = 0
-    for path in segments_in(journal):
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as segment:
-            waiting += any(segment.read(16))
-    return waiting

@@ -4,7 +4,7 @@ import asyncio
 import random
 
 from tests.chaos.disk import Disk, Seed
-from tests.chaos.frame import Run, scene, sound
+from tests.chaos.frame import Run, Scene, scene, sound
 from tests.chaos.proxy import Proxy
 from tests.support.house import Process
 
@@ -47,23 +47,52 @@ async def cut_under_journal(run: Run) -> None:
     run.remarks.insert(0, f"{run.count} power cuts")
 
 
-async def careless_control(run: Run) -> None:
-    """The control: a server that does not wait for its disk must lose clicks, or the disk of these runs proves nothing."""
+async def careless_server(run: Run) -> None:
+    """A control: a server that does not wait for its disk must lose clicks, or the disk of these runs proves nothing."""
     with Disk(run.folder / "disk") as disk:
         async with scene(run, 2000, f"sqlite:///{disk.folder}/chaos.db") as here:
             honest = here.house.server
             await asyncio.to_thread(honest.stop)
             here.house.server = careless = Process("tests.chaos.careless_server", here.house.environment)
             await asyncio.to_thread(careless.start, "event='serving'")
-            async with here.browsers.clicking(CALLERS, PAUSE, run.seed):
-                await here.browsers.answered(500)
-            await asyncio.to_thread(careless.kill)
-            await asyncio.to_thread(disk.cut, "all")
+            await _lose(here, careless, disk)
             here.house.server = honest
             await asyncio.to_thread(honest.start, "event='serving'")
-            lost = [problem for problem in await here.oracle.problems() if "answered and lost" in problem]
-    run.expect(bool(lost), "the control did not fail: no click was lost without fsync")
-    run.remarks.insert(0, f"synchronous=OFF lost {len(lost)} answered clicks of {len(here.oracle.answered)}, as it must")
+            await _expect_loss(here, "synchronous=OFF")
+
+
+async def careless_front(run: Run) -> None:
+    """A control: a front door that does not wait for its journal's disk must lose clicks while the server is away."""
+    async with Proxy() as network:
+        with Disk(run.folder / "house" / "front") as disk:
+            async with scene(run, 2000, network=network) as here:
+                honest = here.house.front
+                assert honest is not None
+                await asyncio.to_thread(honest.stop)
+                network.cut()
+                here.house.front = careless = Process("tests.chaos.careless_front", here.house.environment)
+                await asyncio.to_thread(careless.start, "event='serving'")
+                await _lose(here, careless, disk)
+                here.house.front = honest
+                await asyncio.to_thread(honest.start, "event='serving'")
+                network.mend()
+                await asyncio.to_thread(here.house.wait_ready)
+                await _expect_loss(here, "a journal without fdatasync")
+
+
+async def _lose(here: Scene, careless: Process, disk: Disk) -> None:
+    async with here.browsers.clicking(CALLERS, PAUSE, here.run.seed):
+        await here.browsers.answered(300)
+    await asyncio.to_thread(careless.kill)
+    await asyncio.to_thread(disk.cut, "all")
+
+
+async def _expect_loss(here: Scene, what: str) -> None:
+    while here.waiting:  # what the journal still has is not lost
+        await asyncio.sleep(0.05)
+    lost = [problem for problem in await here.oracle.problems() if "answered and lost" in problem]
+    here.run.expect(bool(lost), f"the control did not fail: {what} lost nothing")
+    here.run.remarks.append(f"{what} lost {len(lost)} answered clicks of {len(here.oracle.answered)}, as it must")
 
 
 async def _cut(process: Process, disk: Disk, seed: Seed) -> None:
