@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     answer_seconds: float = Field(default=5, gt=0, le=60)
     """How long a recipient waits for the click to be stored before the page says to try again."""
 
+    front_notice_seconds: float = Field(default=0, ge=0, le=300)
+    """How long SIGTERM only makes /readyz say 503, while a load balancer that asks it stops sending recipients here."""
+
     first_start_seconds: float = Field(default=20, ge=0)
     """How long a start waits for the server before it gives up."""
 
