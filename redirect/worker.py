@@ -1,4 +1,4 @@
-"""`python -m redirect.worker`: one process that serves, on a listening socket that redirect/workers.py gives it and a way to be told to end.
+"""`python -m redirect.worker`: one process that serves, on a socket that redirect/workers.py gives it with a way to be told to end.
 
 What it reads there is RETIRE when another worker takes its place and STOP when the front door ends; the end of the way is a STOP too.
 """

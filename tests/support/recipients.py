@@ -1,6 +1,7 @@
 """Browsers of recipients at the level of sockets: what a connection does, and which requests got no answer, is what is tested."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -10,6 +11,10 @@ ANSWER_SECONDS = 20
 
 class Unanswered(Exception):
     """A connection was refused, or ended before the whole answer to a request was there."""
+
+
+class Refused(Unanswered):
+    """No connection, so nothing was asked."""
 
 
 class Browser:
@@ -29,7 +34,7 @@ class Browser:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self._ask(url)
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
-            self.close()
+            await self.close()
             if not kept or getattr(error, "partial", None):
                 raise Unanswered(f"{type(error).__name__}: {error}") from error
         self.sent_again += 1
@@ -38,7 +43,10 @@ class Browser:
     async def _ask(self, url: str) -> tuple[int, dict[str, str]]:
         parts = urlsplit(url)
         if self._connection is None:
-            self._connection = await asyncio.open_connection(parts.hostname, parts.port)
+            try:
+                self._connection = await asyncio.open_connection(parts.hostname, parts.port)
+            except OSError as error:
+                raise Refused(f"{type(error).__name__}: {error}") from error
         reader, writer = self._connection
         request = f"GET {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\nuser-agent: Mozilla/5.0\r\n"
         writer.write((request + ("" if self._keeps else "connection: close\r\n") + "\r\n").encode())
@@ -48,14 +56,17 @@ class Browser:
         told = headers.get("connection") == "close"
         self.told_to_close += told
         if told or not self._keeps:
-            self.close()
+            await self.close()
         return int(status.split()[1]), headers
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends the connection that is kept, if any."""
         if self._connection is not None:
-            self._connection[1].close()
+            writer = self._connection[1]
             self._connection = None
+            writer.close()
+            with contextlib.suppress(OSError):  # the other side may have been first
+                await writer.wait_closed()
 
 
 class Crowd:
@@ -66,6 +77,7 @@ class Crowd:
         self._pause = pause
         self.browsers = [Browser(keeps) for _ in range(browsers)]
         self.statuses: dict[int, int] = {}
+        self.refused = 0
         self.unanswered: list[str] = []
         self.seconds: list[float] = []
 
@@ -92,6 +104,10 @@ class Crowd:
             begun = clock()
             try:
                 status, _ = await browser.open(self._url)
+            except Refused:
+                self.refused += 1
+                await asyncio.sleep(0.05)
+                continue
             except Unanswered as error:
                 self.unanswered.append(str(error))
                 await asyncio.sleep(0.05)
@@ -99,4 +115,4 @@ class Crowd:
             self.seconds.append(clock() - begun)
             self.statuses[status] = self.statuses.get(status, 0) + 1
             await asyncio.sleep(self._pause)
-        browser.close()
+        await browser.close()
