@@ -22,13 +22,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from redirect.app import create
 from redirect.logs import configure_logs
 from redirect.settings import Settings
-from redirect.slow_readers import SlowReaders
 from redirect.workers import BACKLOG, READY, RETIRE, STOP
 
 log = structlog.get_logger()
 
-HEADER_SECONDS = 8
-"""How long a request's head may take to arrive, from the connection or from the answer before: that ends idle connections too."""
+HEADER_SECONDS = 6
+"""How long a request's head may take, from the connection or the answer before, even when that is not taken yet (tried): so this ends
+idle connections and slow readers too."""
 
 MOST_HEAD_BYTES = 16_384
 
@@ -123,7 +123,6 @@ async def serve(listening: int, way: socket.socket, settings: Settings) -> int:
     await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
     if not door.ready.is_set():
         return 1
-    watching = asyncio.create_task(SlowReaders(int(settings.front_listen.rpartition(":")[2])).watch())
     told = asyncio.create_task(_told(way))
     await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
@@ -134,7 +133,6 @@ async def serve(listening: int, way: socket.socket, settings: Settings) -> int:
     await asyncio.sleep(LAST_ANSWERS_SECONDS)
     server.stop()  # type: ignore[no-untyped-call]
     await serving
-    watching.cancel()
     return 0
 
 

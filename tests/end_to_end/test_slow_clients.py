@@ -1,8 +1,10 @@
 """Clients that take their time: the front door ends their connections, each within ten seconds, and serves the others meanwhile."""
 
 import asyncio
+import contextlib
 import socket
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.campaign import Campaign, person
@@ -20,15 +22,17 @@ _ESTABLISHED = 1
 
 
 class SlowClient:
-    """A connection that sends `at_once`, and then a byte of `trickle` at each tick, and reads nothing."""
+    """A connection that sends `at_once`, and then at each tick a byte of `trickle`, and reads so many bytes."""
 
-    def __init__(self, url: str, at_once: str, trickle: str = "") -> None:
+    def __init__(self, url: str, at_once: str, trickle: str = "", reads: int = 0) -> None:
         self._url = urlsplit(url)
         self._at_once = at_once.encode()
         self._trickle = trickle.encode()
+        self._reads = reads
         self._socket = socket.socket()
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)  # a window that opens by a little, not by a loopback segment
         self._was_held = False
         self.closed_after: float | None = None
 
@@ -46,6 +50,8 @@ class SlowClient:
         try:
             letter, self._trickle = self._trickle[:1], self._trickle[1:] + self._trickle[:1]
             self._socket.send(letter)
+            with contextlib.suppress(BlockingIOError):
+                self._socket.recv(self._reads)
             state = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
         except OSError:
             state = 0
@@ -61,7 +67,7 @@ async def test_whoever_is_slow_is_cut_off_while_others_click(sqlite_campaign: Ca
     link, page = await sqlite_campaign.link(), await sqlite_campaign.link(text="<p>" + "x" * 32_000 + "</p>")
     url, text = [await sqlite_campaign.url(each.id, person(1)) for each in (link, page)]
     get, get_text, post = request("GET", url), request("GET", text), request("POST", url, FORM)
-    kinds = {
+    kinds: dict[str, tuple[Any, ...]] = {
         "sends nothing": (url, ""),
         "sends its head slowly": (url, get[:-2], "x-slow: 1\r\n"),
         "sends its form slowly": (url, post, "renew=yes&"),
@@ -70,6 +76,7 @@ async def test_whoever_is_slow_is_cut_off_while_others_click(sqlite_campaign: Ca
         "asks once and stays": (url, get),
         "does not read a page": (text, get_text),
         "does not read a hundred pages": (text, get_text * 100),
+        "reads a hundred pages slowly": (text, get_text * 100, "", 256),
     }
     clients = {name: [SlowClient(*how) for _ in range(OF_EACH)] for name, how in kinds.items()}
     everyone = [client for some in clients.values() for client in some]
