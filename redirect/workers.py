@@ -5,8 +5,10 @@ The socket is never closed between a worker and the next, so a rolling restart r
 
 import asyncio
 import contextlib
+import ctypes
 import signal
 import socket
+import struct
 import sys
 from dataclasses import dataclass
 
@@ -27,7 +29,6 @@ STOP_SECONDS = 15.0
 """How long a worker may take for what it has accepted; nothing takes longer than 10 s."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-STEADY_SECONDS = 10.0
 
 UNREAD_MILLISECONDS = 8_000
 """How long a client may take nothing of an answer."""
@@ -38,7 +39,6 @@ class _Worker:
     process: asyncio.subprocess.Process
     way: socket.socket
     ended: "asyncio.Task[int]"
-    started: float
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -57,6 +57,22 @@ def bind(host: str, port: int) -> socket.socket:
         listening.close()
         raise
     return listening
+
+
+def drop_new(listening: socket.socket) -> None:
+    """Has the kernel drop requests for new connections, while those that were made before still reach who accepts.
+
+    Closing alone would reset those whose request is on its way. Who is dropped asks again a second later, and is refused then, or served
+    by the next front door.
+    """
+    if sys.platform == "linux":
+        # Classic BPF over the TCP header: load the byte of flags; when SYN is in it, keep nothing of the packet, else all of it.
+        program = [(0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFF)]
+        code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *instruction) for instruction in program))
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(program), ctypes.addressof(code)))
+
+
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python has no name for it
 
 
 class Workers:
@@ -87,8 +103,10 @@ class Workers:
         except asyncio.CancelledError:
             log.info("stopping")
         finally:
-            self._listening.close()  # the workers have it until each has accepted what waits
-            await asyncio.gather(*(self._end(worker, STOP, self._settings.front_notice_seconds) for worker in list(self._all)))
+            for ending in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(ending, log.info, "stopping_already")
+            notice = self._settings.front_notice_seconds
+            await asyncio.gather(self._close(notice), *(self._end(worker, STOP, notice) for worker in list(self._all)))
 
     async def _keep(self) -> None:
         ending: set[asyncio.Task[None]] = set()
@@ -97,28 +115,28 @@ class Workers:
             asked = asyncio.create_task(self._replace.wait())
             await asyncio.wait([asked, *(worker.ended for worker in self._serving)], return_when=asyncio.FIRST_COMPLETED)
             asked.cancel()
+            replacing = self._replace.is_set()
+            self._replace.clear()
             for place, worker in enumerate(self._serving):
-                if worker.ended.done():
+                died = worker.ended.done()
+                if died and worker in self._all:
                     log.error("worker_ended", status=worker.ended.result())
                     self._forget(worker)
-                    steady = asyncio.get_running_loop().time() - worker.started > STEADY_SECONDS
-                    pause = FIRST_PAUSE if steady else min(2 * pause, LONGEST_PAUSE)
-                elif not self._replace.is_set():
+                if not (died or replacing):
                     continue
                 new = await self._start()
                 if new is not None:
-                    self._serving[place] = new
-                    if not worker.ended.done():
+                    self._serving[place], pause = new, FIRST_PAUSE
+                    if not died:
                         ending.add(asyncio.create_task(self._end(worker, RETIRE, 0)))
-                elif worker.ended.done():
+                elif died:
                     await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
                 else:
-                    log.error("not_replaced", remedy="the new worker did not start, see above; the old ones serve on")
-                    break
-            else:
-                if self._replace.is_set():
-                    log.info("replaced", workers=len(self._serving))
-            self._replace.clear()
+                    log.error("not_replaced", remedy="the new worker did not start, see above; the old one serves on")
+                    replacing = False
+            if replacing:
+                log.info("replaced", workers=len(self._serving))
             ending = {task for task in ending if not task.done()}
 
     async def _start(self) -> _Worker | None:
@@ -127,7 +145,7 @@ class Workers:
         with theirs:
             shared = self._listening.fileno(), theirs.fileno()
             process = await asyncio.create_subprocess_exec(sys.executable, "-m", "redirect.worker", *map(str, shared), pass_fds=shared)
-        worker = _Worker(process, ours, asyncio.create_task(process.wait()), asyncio.get_running_loop().time())
+        worker = _Worker(process, ours, asyncio.create_task(process.wait()))
         self._all.add(worker)
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -150,6 +168,11 @@ class Workers:
             worker.process.kill()
             await worker.ended
         self._forget(worker)
+
+    async def _close(self, notice: float) -> None:
+        await asyncio.sleep(notice)
+        drop_new(self._listening)
+        self._listening.close()  # the workers have it for half a second more, until each has accepted what waits
 
     def _forget(self, worker: _Worker) -> None:
         worker.way.close()

@@ -67,6 +67,7 @@ async def test_a_stop_tells_the_load_balancer_first_and_answers_whatever_was_ask
     async with once.clicking(), kept.clicking():
         stopping = asyncio.create_task(asyncio.to_thread(process.stop))
         await until(lambda: process.logged("event='stopping'") == 1)
+        os.kill(process.pid, signal.SIGINT)  # as ^C does to all of a terminal, and make once more: it changes nothing
         status, headers = await balancer.open(f"{base}/readyz")
         while status == 200:  # the worker is told at the same moment
             status, headers = await balancer.open(f"{base}/readyz")
