@@ -1,0 +1,1 @@
+"""Faults that are injected into a running house, and what recipients notice of them: `make chaos`."""
