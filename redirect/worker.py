@@ -4,6 +4,7 @@ What it reads there is RETIRE when another worker takes its place and STOP when 
 """
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -96,6 +97,7 @@ class SharedSocketServer(Server):
 async def serve(listening: int, way: socket.socket, settings: Settings) -> int:
     """Serves until told to end, answers what is accepted by then, and returns an exit status."""
     door = Door(create(settings))
+    _collect_garbage_less()
     server = SharedSocketServer(door, listening)
     serving = asyncio.create_task(server.serve())
     ready = asyncio.create_task(door.ready.wait())
@@ -113,6 +115,13 @@ async def serve(listening: int, way: socket.socket, settings: Settings) -> int:
     server.stop()  # type: ignore[no-untyped-call]
     await serving
     return 0
+
+
+def _collect_garbage_less() -> None:
+    """Looks for cycles among what clicks leave, not among what was loaded: a quarter of a click's time here went into that (measured)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 async def _told(way: socket.socket) -> bytes:
