@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from server.model.action import ActionKind, ActionOutcome, ActionState, LinkAction, Occasion, RepeatPolicy, TestedAction
-from server.model.click import click_time
+from server.model.click import click_text, click_time
 from server.model.crm import Catalog
 from server.model.crm_actions import NOT_TAKEN
 from server.model.effects import CrmEffect, SendEvent, in_words
@@ -16,7 +16,7 @@ from server.store.click_rows import NewClick
 from server.store.contacts import Contacts
 from server.store.crm_effects import apply
 from server.store.outgoing import REMOTE_CRM, Outgoing, crm_payload, event_payload, insert_outgoing
-from server.store.sql import Statements, click_id_of
+from server.store.sql import Insert, Statements, click_id_of
 
 ONCE_OVER_ALL = -1
 """The ledger's scope of what happens once per recipient over all mailings; else the scope is the mailing's id."""
@@ -74,9 +74,11 @@ class ActionRuns:
         self._crm_is_remote = crm_is_remote
         self._effects_allowed = effects_allowed
         self._runs = [run for click in clicks for run in _runs_of(click)]
+        self._here: list[CrmEffect] = []
+        self._elsewhere: list[Outgoing] = []
 
     def run(self) -> dict[bytes, list[ActionOutcome]]:
-        """Lets every action that may run happen, or leaves it in the outbox, and says what became of each, by click."""
+        """Decides of every action whether it may happen, takes what happens once, and says what becomes of each, by click."""
         if not self._effects_allowed:
             for run in self._runs:
                 run.end(ActionState.failed, NOT_TAKEN)
@@ -86,14 +88,17 @@ class ActionRuns:
         self._refuse_gone_receivers()
         self._hear_scripts()
         self._claim()
-        here, elsewhere = self._effects()
-        apply(self._statements, here)
-        insert_outgoing(self._statements, elsewhere, self._now)
-        self._statements.each(_INSERT_RUN, [self._row(run) for run in self._runs])
+        self._here, self._elsewhere = self._effects()
         outcomes: dict[bytes, list[ActionOutcome]] = {}
         for run in self._runs:
             outcomes.setdefault(run.click.seen.id, []).append(run.ended())
         return outcomes
+
+    def write(self) -> None:
+        """Writes what `run` has decided: the effects, what is left for other systems, and what became of each action. Asks for no rows."""
+        apply(self._statements, self._here)
+        insert_outgoing(self._statements, self._elsewhere, self._now)
+        self._statements.insert(_INSERT_RUN, [self._row(run) for run in self._runs])
 
     def for_remote_crm(self) -> Mapping[bytes, int]:
         """The clicks of which something has still to happen in a remote CRM, and how many actions; after `run`."""
@@ -256,15 +261,12 @@ def _outgoing(run: _Run, destination: str, payload: str) -> Outgoing:
     return Outgoing(seen.id, run.position, run.action.id, to.link.id, to.mailing.id, seen.recipient, scope, destination, payload)
 
 
-def click_text(click_id: bytes) -> str:
-    """A click id in its usual spelling."""
-    digits = click_id.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
 _WORDS = {catalog: catalog.value.replace("_", " ") for catalog in Catalog}
 
 _CLAIM = "INSERT INTO ledger (action_id, recipient, scope, click_id)"
 _CLAIM_END = "ON CONFLICT DO NOTHING RETURNING action_id, recipient, scope"
 _SELECT_RUNS = "SELECT click_id, action_id, state, reason, log FROM action_run WHERE click_id IN"
-_INSERT_RUN = "INSERT INTO action_run (click_id, position, action_id, state, reason, log) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_RUN = Insert(
+    "action_run",
+    {"click_id": "uuid", "position": "smallint", "action_id": "bigint", "state": "smallint", "reason": "text", "log": "text"},
+)

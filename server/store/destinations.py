@@ -33,6 +33,11 @@ class Destination:
     mailing: Mailing
     answer: Answer
 
+    @property
+    def has_script(self) -> bool:
+        """Whether a click waits for a script of its link."""
+        return any(action.kind.script() for action in self.link.actions)
+
 
 class Destinations:
     """Where placements lead; remembers what it has read. For one thread."""

@@ -9,8 +9,9 @@ from server.model.click import SeenClick, click_time
 from server.model.crm import Contact
 from server.model.ids import address_of, person_of
 from server.model.link import EXTRA_FIELD, Redirect, form_fields
+from server.model.recorded_click import StoredClick
 from server.model.url_fields import MOST_FILLED, fill_url, filled_length
-from server.store.click_rows import NewClick, StoredClick
+from server.store.click_rows import NewClick
 from server.store.destinations import Destination, location
 from server.store.kept import kept_fields, kept_key
 from server.store.sql import Statements

@@ -12,12 +12,13 @@ from uuid_utils import uuid7
 import server.actions
 from server.house import now
 from server.model.action import LinkAction
-from server.model.click import Evidence, RecordedClick, SeenClick
+from server.model.click import Evidence, SeenClick
 from server.model.crm import Catalog, CatalogEntry, Person
 from server.model.errors import DomainError, Reason
 from server.model.ids import person_recipient
 from server.model.link import CountedLink, Link, Redirect
 from server.model.mailing import GoogleAnalytics, Mailing, MessagePart
+from server.model.recorded_click import RecordedClick
 from server.store import click_tables
 from server.store.clickers import ClickerStore
 from server.store.crm_tables import EntryRow, PersonRow
