@@ -5,6 +5,7 @@ Caches save parsing, never the check: revisions are read in each transaction.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import select
@@ -24,7 +25,7 @@ MOST_CACHED = 100_000
 _NO_MAILING = Mailing.model_construct(id=0, name="", language="", revision=0, google_analytics=None, test=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Destination:
     """Where a placement leads, as its link and mailing are now."""
 
@@ -33,10 +34,15 @@ class Destination:
     mailing: Mailing
     answer: Answer
 
-    @property
+    @cached_property
     def has_script(self) -> bool:
         """Whether a click waits for a script of its link."""
         return any(action.kind.script() for action in self.link.actions)
+
+    @cached_property
+    def sends_elsewhere(self) -> bool:
+        """Whether an action of its link sends something to another system."""
+        return any(any(action.kind.receivers()) for action in self.link.actions)
 
 
 class Destinations:

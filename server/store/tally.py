@@ -39,8 +39,9 @@ class Tally:
         lock_recipients(statements, {recipient for _, _, recipient, _ in clickers})
         self._new = new = self._without_row(statements, clickers)
         # Who is a clicker on this link, or in this mailing, in another row: only a new row can make one more of either.
-        of_link = _known(statements, _OF_LINK, {key[:3] for key in new})
-        of_mailing = _known(statements, _OF_MAILING, {(mailing_id, recipient) for _, _, recipient, mailing_id in new if mailing_id})
+        of_link = statements.present(_OF_LINK, sorted({key[:3] for key in new}))
+        in_mailings = {(mailing_id, recipient) for _, _, recipient, mailing_id in new if mailing_id}
+        of_mailing = statements.present(_OF_MAILING, sorted(in_mailings))
         for key in new:
             link_id, _, recipient, mailing_id = key
             self._pairs[mailing_id, link_id][_CLICKERS] += 1
@@ -103,10 +104,6 @@ def lock_recipients(statements: Statements, recipients: set[int]) -> None:
     """On PostgreSQL, has other servers wait with the same recipients, or two could count one clicker twice. SQLite has one writer."""
     if recipients and not statements.is_sqlite:
         statements.rows(_LOCK, [sorted({recipient % 128 for recipient in recipients})])
-
-
-def _known(statements: Statements, select: str, keys: set[tuple[int, ...]]) -> set[tuple[int, ...]]:
-    return {tuple(row) for row in statements.matching(select, sorted(keys))}
 
 
 def _stretch(times: list[int], time: int) -> None:
