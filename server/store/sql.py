@@ -8,7 +8,6 @@ import contextlib
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 MOST_KEYS = 256
-"""Keys in one statement; more are asked for in several. SQLite takes 32,766 parameters, and long statements are parsed slowly."""
+"""Keys in one statement of SQLite, a power of two; more are asked for in several, since long statements are parsed slowly."""
 
 
 class Insert:
@@ -60,8 +59,18 @@ class Statements:
         """The rows of a statement with these values."""
         with self._refusals():
             self._cursor.execute(self._text(statement), values)
-            names = _row_type(tuple(column[0] for column in self._cursor.description))
-            return list(map(names._make, self._cursor.fetchall()))
+            return _named_rows(self._cursor)
+
+    def rows_of_each(self, asked: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
+        """The rows of several statements, each with its values, in order. PostgreSQL is asked all of them at once: a round trip is dear."""
+        if self.is_sqlite or len(asked) < 2:
+            return [self.rows(statement, values) for statement, values in asked]
+        cursors = [self._driver.cursor() for _ in asked]
+        with self._refusals():
+            with self._driver.pipeline():
+                for cursor, (statement, values) in zip(cursors, asked, strict=True):
+                    cursor.execute(self._text(statement), values)
+            return [_named_rows(cursor) for cursor in cursors]
 
     def changed(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> list[bool]:
         """Runs the statement once for each row; whether it changed something."""
@@ -69,32 +78,44 @@ class Statements:
         with self._refusals():
             return [cursor.execute(text, row).rowcount > 0 for row in rows]
 
-    def matching(self, statement: str, keys: Iterable[Any], suffix: str = "") -> Iterator[Any]:
+    def matching(self, statement: str, keys: Iterable[Any], suffix: str = "") -> list[Any]:
         """The rows of a statement that ends in `… IN`, for keys that are values or tuples of values."""
-        remaining = iter(keys)
-        while some := list(islice(remaining, MOST_KEYS)):  # itertools.batched comes with Python 3.12
-            if isinstance(some[0], tuple):
-                yield from self._of_tuples(statement, some, suffix)
-            else:
-                some += some[-1:] * (_padded(len(some)) - len(some))
-                yield from self.rows(f"{statement} ({','.join('?' * len(some))}){suffix}", some)
+        return self.matching_each([(statement, keys, suffix)])[0]
 
-    def present(self, statement: str, keys: Sequence[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
-        """Those of the keys for which there is a row; the statement, as for `matching`, selects the columns of the key."""
+    def matching_each(self, asked: Sequence[tuple[str, Iterable[Any], str]]) -> list[list[Any]]:
+        """What `matching` gives for each of several statements, their keys and suffixes."""
+        questions = [list(self._questions(statement, list(keys), suffix)) for statement, keys, suffix in asked]
+        answers = iter(self.rows_of_each([question for some in questions for question in some]))
+        return [[row for _ in some for row in next(answers)] for some in questions]
+
+    def present(self, asked: Sequence[tuple[str, Sequence[tuple[Any, ...]]]]) -> list[set[tuple[Any, ...]]]:
+        """For each of several statements and their keys, those of the keys that have a row. A statement selects the columns of its key."""
         if not self.is_sqlite:
-            return {tuple(row) for row in self.matching(statement, keys)}
-        text, cursor = f"{_of_one(statement, keys)} LIMIT 1" if keys else "", self._cursor
+            return [set(map(tuple, rows)) for rows in self.matching_each([(statement, keys, "") for statement, keys in asked])]
+        execute = self._cursor.execute
         with self._refusals():
-            return {key for key in keys if cursor.execute(text, key).fetchone()}
+            return [{key for key in keys if execute(f"{_of_one(statement, keys)} LIMIT 1", key).fetchone()} for statement, keys in asked]
 
-    def _of_tuples(self, statement: str, keys: Sequence[tuple[Any, ...]], suffix: str) -> list[Any]:
-        """SQLite reads the whole table for two tuples or more (3.40, tried), so there each is asked for by itself, which is fast."""
-        if self.is_sqlite:
-            text = _of_one(statement, keys) + suffix
-            return [row for key in dict.fromkeys(keys) for row in self.rows(text, key)]
-        padded = [*keys, *[keys[-1]] * (_padded(len(keys)) - len(keys))]
-        marks = ",".join([f"({','.join('?' * len(keys[0]))})"] * len(padded))
-        return self.rows(f"{statement} (VALUES {marks}){suffix}", [value for key in padded for value in key])
+    def _questions(self, statement: str, keys: Sequence[Any], suffix: str) -> Iterator[tuple[str, Sequence[Any]]]:
+        """The statement with these keys as this database finds them by an index, in few different texts: a driver keeps what it has parsed.
+
+        SQLite reads the whole table for two tuples or more (3.40, tried), so there each is asked for by itself, which is fast.
+        """
+        if not keys:
+            return
+        of_tuples = isinstance(keys[0], tuple)
+        if not self.is_sqlite:
+            columns = [list(column) for column in zip(*keys, strict=True)] if of_tuples else [list(keys)]
+            kinds = ", ".join("?::text[]" if isinstance(column[0], str) else "?::bigint[]" for column in columns)
+            among = f"{statement} (SELECT * FROM unnest({kinds}))" if of_tuples else f"{statement.rstrip().removesuffix('IN')}= ANY (?)"
+            yield among + suffix, columns
+        elif of_tuples:
+            for key in dict.fromkeys(keys):
+                yield _of_one(statement, keys) + suffix, key
+        else:
+            for start in range(0, len(keys), MOST_KEYS):
+                some = _padded(keys[start : start + MOST_KEYS])
+                yield f"{statement} ({','.join('?' * len(some))}){suffix}", some
 
     def inserted(self, statement: str, rows: Sequence[tuple[Any, ...]], suffix: str) -> Iterator[Any]:
         """Runs an insert of several rows at once; `suffix` ends in RETURNING, and what that gives is handed out."""
@@ -114,7 +135,7 @@ class Statements:
 
     def click_id(self, click_id: bytes) -> Any:
         """A click id as this database's driver takes it."""
-        return click_id if self.is_sqlite else click_id.hex()
+        return click_id if self.is_sqlite else UUID(bytes=click_id)
 
     @cached_property
     def _driver(self) -> Any:
@@ -146,14 +167,19 @@ def click_id_of(value: Any) -> bytes:
     return value.bytes if isinstance(value, UUID) else bytes(value)
 
 
-def _padded(keys: int) -> int:
-    """The next power of two: a driver keeps the statements that it has parsed, and so there are few of them. The last key stands again."""
-    return 1 << (keys - 1).bit_length()
+def _padded(keys: Sequence[Any]) -> Sequence[Any]:
+    """The keys, the last one so often that they are a power of two."""
+    return [*keys, *[keys[-1]] * ((1 << (len(keys) - 1).bit_length()) - len(keys))]
 
 
 def _of_one(statement: str, keys: Sequence[tuple[Any, ...]]) -> str:
     """The statement for one of the keys instead of any."""
-    return f"{statement.removesuffix('IN')}= ({','.join('?' * len(keys[0]))})"
+    return f"{statement.rstrip().removesuffix('IN')}= ({','.join('?' * len(keys[0]))})"
+
+
+def _named_rows(cursor: Any) -> list[Any]:
+    rows = cursor.fetchall()
+    return list(map(_row_type(tuple(column[0] for column in cursor.description))._make, rows)) if rows else []
 
 
 @lru_cache(maxsize=1000)

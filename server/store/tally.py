@@ -36,12 +36,11 @@ class Tally:
     def settle(self, statements: Statements) -> None:
         """Adds the clicks of clickers to their rows, and counts those who are new. Asks for rows, so it comes before `write`."""
         clickers = sorted(self._clickers)
-        lock_recipients(statements, {recipient for _, _, recipient, _ in clickers})
         self._new = new = self._without_row(statements, clickers)
         # Who is a clicker on this link, or in this mailing, in another row: only a new row can make one more of either.
-        of_link = statements.present(_OF_LINK, sorted({key[:3] for key in new}))
-        in_mailings = {(mailing_id, recipient) for _, _, recipient, mailing_id in new if mailing_id}
-        of_mailing = statements.present(_OF_MAILING, sorted(in_mailings))
+        links = sorted({key[:3] for key in new})
+        mailings = sorted({(mailing_id, recipient) for _, _, recipient, mailing_id in new if mailing_id})
+        of_link, of_mailing = statements.present([(_OF_LINK, links), (_OF_MAILING, mailings)])
         for key in new:
             link_id, _, recipient, mailing_id = key
             self._pairs[mailing_id, link_id][_CLICKERS] += 1
@@ -91,19 +90,26 @@ class Tally:
         return self._quarters.setdefault((click.seen.placement_id, link.generation, time // QUARTER), [0, 0, 0])
 
     def _without_row(self, statements: Statements, clickers: Sequence[Clicker]) -> list[Clicker]:
-        """Adds to the rows of these clickers; those who have none."""
+        """Adds to the rows of these clickers, on PostgreSQL with their recipients locked; those who have none, in order."""
         if statements.is_sqlite:
             changed = statements.changed(_ADD_TO_CLICKER, ((*self._clickers[key], *key) for key in clickers))
             return [key for key, had_row in zip(clickers, changed, strict=True) if not had_row]
-        columns = zip(*((*key, *self._clickers[key]) for key in clickers), strict=True) if clickers else ()
-        had_row = {tuple(row) for row in statements.rows(_ADD_TO_CLICKERS, [list(column) for column in columns])} if clickers else set()
-        return [key for key in clickers if key not in had_row]
+        if not clickers:
+            return []
+        columns = [list(column) for column in zip(*((*key, *self._clickers[key]) for key in clickers), strict=True)]
+        lock = (_LOCK, [_buckets(recipient for _, _, recipient, _ in clickers)])
+        _, had_row = statements.rows_of_each([lock, (_ADD_TO_CLICKERS, columns)])
+        return sorted(set(clickers) - set(map(tuple, had_row)))
 
 
 def lock_recipients(statements: Statements, recipients: set[int]) -> None:
     """On PostgreSQL, has other servers wait with the same recipients, or two could count one clicker twice. SQLite has one writer."""
     if recipients and not statements.is_sqlite:
-        statements.rows(_LOCK, [sorted({recipient % 128 for recipient in recipients})])
+        statements.rows(_LOCK, [_buckets(recipients)])
+
+
+def _buckets(recipients: Iterable[int]) -> list[int]:
+    return sorted({recipient % 128 for recipient in recipients})
 
 
 def _stretch(times: list[int], time: int) -> None:

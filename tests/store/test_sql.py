@@ -1,5 +1,7 @@
 """Statements keyed by many values: each row comes once however many keys there are, and none makes SQLite read a whole table."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import event, insert
 from sqlalchemy.exc import IntegrityError
@@ -32,8 +34,14 @@ def test_each_row_comes_once_for_any_number_of_keys(database: Database, number: 
         assert sorted(row.link_id for row in one) == wanted
         two = statements.matching("SELECT link_id, recipient FROM clicker WHERE (link_id, recipient) IN", [*pairs, (1, 7), (7000, 2)])
         assert sorted(tuple(row) for row in two) == pairs
-        present = statements.present("SELECT link_id, recipient FROM clicker WHERE (link_id, recipient) IN", [*pairs, (1, 7)])
-        assert present == set(pairs)
+        present = "SELECT link_id, recipient FROM clicker WHERE (link_id, recipient) IN"
+        assert statements.present([(present, [*pairs, (1, 7)]), (present, []), (present, [(1, 7)])]) == [set(pairs), set(), set()]
+        asked: list[tuple[str, list[Any], str]] = [
+            (present, pairs, ""),
+            ("SELECT link_id FROM clicker WHERE link_id IN", wanted, ""),
+            (present, [], ""),
+        ]
+        assert [len(rows) for rows in statements.matching_each(asked)] == [number, number, 0]
         ordered = statements.matching("SELECT link_id FROM clicker WHERE link_id IN", wanted[:MOST_KEYS], " ORDER BY link_id DESC")
         assert [row.link_id for row in ordered] == wanted[:MOST_KEYS][::-1]
 
@@ -45,7 +53,6 @@ def test_no_keys_ask_nothing_and_a_key_that_stands_twice_is_one(database: Databa
 
     def ask(statements: Statements) -> None:
         assert list(statements.matching("SELECT no such thing IN", [])) == []
-        assert statements.present("SELECT no such thing IN", []) == set()
         rows = statements.matching("SELECT field FROM crm_extra_field WHERE (person_id, field) IN", [(1, "a"), (2, "a"), (1, "a")])
         assert [row.field for row in rows] == ["a", "a"]
 
