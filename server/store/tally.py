@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from server.store.click_rows import NewClick
-from server.store.sql import Insert, Statements
+from server.store.sql import Insert, Statements, array
 
 QUARTER = 900_000_000
 """Microseconds of a roll-up: 15 minutes, since an hour cannot give a day in India."""
@@ -96,9 +96,9 @@ class Tally:
             return [key for key, had_row in zip(clickers, changed, strict=True) if not had_row]
         if not clickers:
             return []
-        columns = [list(column) for column in zip(*((*key, *self._clickers[key]) for key in clickers), strict=True)]
+        columns = zip(*((*key, *self._clickers[key]) for key in clickers), strict=True)
         lock = (_LOCK, [_buckets(recipient for _, _, recipient, _ in clickers)])
-        _, had_row = statements.rows_of_each([lock, (_ADD_TO_CLICKERS, columns)])
+        _, had_row = statements.rows_of_each([lock, (_ADD_TO_CLICKERS, [array(_BIG, column) for column in columns])])
         return sorted(set(clickers) - set(map(tuple, had_row)))
 
 
