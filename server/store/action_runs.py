@@ -173,16 +173,8 @@ class ActionRuns:
 
     def _occasion(self, run: Run) -> Occasion:
         seen, destination = run.click.seen, run.click.destination
-        return Occasion(
-            click_id=click_text(seen.id),
-            action_id=run.action.id,
-            time=click_time(seen.id),
-            person=run.contact,
-            link_id=destination.link.id,
-            link_name=destination.link.name,
-            mailing_id=destination.mailing.id,
-            mailing_name=destination.mailing.name,
-        )
+        to, mailing = destination.link, destination.mailing
+        return Occasion(click_text(seen.id), run.action.id, click_time(seen.id), run.contact, to.id, to.name, mailing.id, mailing.name)
 
     def _row(self, run: Run) -> tuple[object, ...]:
         outcome = run.ended()

@@ -113,7 +113,7 @@ def insert_clicks(statements: Statements, numbers: Mapping[Evidence | Answer, in
             click.destination.link.generation - click.before_reset,
             NOBODY if click.before_reset else click.seen.identity,
             int(click.verdict),
-            click.seen.test,
+            int(click.seen.test),  # SQLite's driver takes a detour for a bool
             numbers[click.seen.evidence],
             numbers[click.stored_answer],
         )

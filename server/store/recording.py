@@ -94,7 +94,8 @@ class Recorder:
     def _transact(self, connection: Connection, batch: Sequence[SeenClick], ask_first: bool, effects_allowed: bool) -> list[Result]:
         self._interned.rolled_back()  # of a try before this one
         statements = Statements(connection)
-        destinations = self._destinations.of(statements, {seen.placement_id for seen in batch})
+        placements = {seen.placement_id for seen in batch}
+        destinations = self._destinations.of(statements, placements)
         ask_first = (
             ask_first or self._crm_is_remote or any(found.has_script for found in destinations.values())
         )  # one that waits has no row
@@ -114,13 +115,13 @@ class Recorder:
         ran = runs.run()
         outcomes = outcomes_of(statements, stored) | ran
         new = scripts_heard(fill_forms(statements, new, contacts.persons), ran)
-        stored = filled_again(statements, stored, batch, destinations, contacts.persons)
+        stored = filled_again(statements, stored, batch, destinations, contacts.persons) if stored else stored
         numbers = interned_numbers(statements, self._interned, new.values())
         with statements.together():
             tally.write(statements)
             runs.write()
             insert_clicks(statements, numbers, new.values())
-        special = {seen.placement_id: kind for seen in batch if (kind := self._destinations.special(seen.placement_id)) is not None}
+        special = {each: kind for each in placements - destinations.keys() if (kind := self._destinations.special(each)) is not None}
         return _Results(destinations, special, stored, new, waiting, outcomes, runs.for_remote_crm(), contacts.persons).of(batch)
 
     def _contacts(
@@ -145,8 +146,9 @@ def _new(batch: Sequence[SeenClick], destinations: Mapping[int, Destination], st
 
 def _persons_needed(batch: Sequence[SeenClick], destinations: Mapping[int, Destination], acting: Sequence[NewClick]) -> set[int]:
     """Those whose actions run, and those whose answer may name them: a text, or a form."""
-    shown = (seen for seen in batch if (found := destinations.get(seen.placement_id)) is not None and not found.answer.location)
-    return {person_of(seen.recipient) for seen in shown} | {person_of(click.seen.recipient) for click in acting}
+    shown = {placement_id for placement_id, destination in destinations.items() if not destination.answer.location}
+    needed = {person_of(click.seen.recipient) for click in acting}
+    return needed | {person_of(seen.recipient) for seen in batch if seen.placement_id in shown} if shown else needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +175,9 @@ class _Results:
 
     def _of_one(self, seen: SeenClick, duplicate: bool) -> Result:
         destination = self.destinations.get(seen.placement_id)
-        if (kind := self.special.get(seen.placement_id)) is not None:
-            return SpecialLink(kind)
         if destination is None:
-            return DomainError(Reason.token_invalid, "the token's placement does not exist")
+            kind = self.special.get(seen.placement_id)
+            return SpecialLink(kind) if kind else DomainError(Reason.token_invalid, "the token's placement does not exist")
         if seen.id in self.waiting:
             return self.waiting[seen.id]
         before = self.stored.get(seen.id)
