@@ -41,7 +41,7 @@ bench: $(VENV)/.dev $(STUBS) ## measure, as ratios within one run
 soak: $(VENV)/.dev $(STUBS) ## kill the server and the front door again and again under load, with an oracle outside: make soak KILLS=500
 	@$(BIN)/python -m tests.soak --kills $(or $(KILLS),500) $(if $(FRONT_KILLS),--front-kills $(FRONT_KILLS)) $(if $(SEED),--seed $(SEED))
 
-chaos: $(VENV)/.dev $(STUBS) ## cut power, fill disks, kill and cut off, with an oracle outside: make chaos COUNT=10 SECONDS=10 ONLY="kill-front"; needs fuse3
+chaos: $(VENV)/.dev $(STUBS) ## cut power, fill disks, kill and cut off, with an oracle outside: make chaos COUNT=10 SECONDS=10 ONLY="kill-front"; needs fuse3, slowhttptest
 	@$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY)) $(if $(COUNT),--count $(COUNT)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 corpus: $(VENV)/.dev $(STUBS) ## check how a folder of mails is tracked, in Chromium too: make corpus CORPUS=folder

@@ -1,23 +1,14 @@
-"""`python -m redirect` serves the front door with granian.
+"""`python -m redirect` serves the front door: this process listens, its workers serve, SIGHUP replaces them, SIGTERM ends them."""
 
-Uvicorn is as fast but has no deadline for reading headers: 400 of 400 trickling connections stayed open.
-"""
-
-import socket
-import sys
+import asyncio
 import time
 
-import structlog
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
 from pydantic import ValidationError
 
 from redirect import token
+from redirect.logs import configure_logs
 from redirect.settings import Settings
-
-log = structlog.get_logger()
+from redirect.workers import Workers, bind
 
 
 def main() -> None:
@@ -27,45 +18,15 @@ def main() -> None:
     except ValidationError as error:
         wrong = (f"TRACKEDLINKS_{str(found['loc'][0]).upper()}: {found['msg'].removeprefix('Value error, ')}" for found in error.errors())
         raise SystemExit("\n".join(wrong)) from None
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    configure_logs()
     host, _, port = settings.front_listen.rpartition(":")
-    _refuse_taken(host.strip("[]"), int(port))
+    try:
+        listening = bind(host.strip("[]"), int(port))
+    except OSError as error:
+        raise SystemExit(f"cannot listen on {host}:{port}: {error.strerror} (TRACKEDLINKS_FRONT_LISTEN sets another address)") from None
     _wait_for_keys(settings)
     _refuse_damaged_keys(settings)
-    server = Granian(
-        "redirect.app:create",
-        address=host.strip("[]"),
-        port=int(port),
-        interface=Interfaces.ASGI,
-        factory=True,
-        loop=Loops.uvloop,
-        workers=settings.front_workers,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=2048,
-        http1_settings=HTTP1Settings(header_read_timeout=10_000),
-        respawn_failed_workers=True,
-        workers_kill_timeout=15,
-        log_level=LogLevels.warning,
-    )
-    server.on_startup(lambda: log.info("serving", address=f"http://{settings.front_listen}"))
-    server.serve()
-
-
-def _refuse_taken(host: str, port: int) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise SystemExit(f"cannot listen on {host}:{port}: {error.strerror} (TRACKEDLINKS_FRONT_LISTEN sets another address)") from None
+    asyncio.run(Workers(listening, settings).run())
 
 
 def _refuse_damaged_keys(settings: Settings) -> None:

@@ -19,7 +19,7 @@ MOST_BYTES = 65_536
 MOST_FIELDS = 2_100
 """Of the page for managing subscriptions: two for each of 1,000 mailing types, and the button."""
 
-SECONDS = 10.0
+SECONDS = 6.0
 """How long a body may take to arrive."""
 
 

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     journal_mebibytes: int = Field(default=4096, ge=32)
     """How large the journals of this machine may become together: 4,096 MiB hold some 25 million clicks."""
 
+    front_notice_seconds: float = Field(default=0, ge=0, le=300)
+    """How long SIGTERM only makes /readyz say 503, while a load balancer that asks it stops sending recipients here."""
+
     first_start_seconds: float = Field(default=20, ge=0)
     """How long a first start waits for the server to make the key file before it gives up."""
 

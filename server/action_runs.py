@@ -13,8 +13,8 @@ from server.model.crm import Person
 from server.model.ids import NOBODY, address_recipient, person_recipient
 from server.model.mailing import Recipient
 from server.model.script import Unprepared
+from server.store.action_run import UNKNOWN_PERSON
 from server.store.action_run_list import ActionRunStore
-from server.store.action_runs import UNKNOWN_PERSON
 from server.store.outbox import OutboxStore
 from server.store.pages import Key, Page
 from server.store.recipients import RecipientStore

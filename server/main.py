@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -30,6 +31,9 @@ async def serve(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await house.start()
+        # A batch of clicks makes thousands of objects and no cycle: looking for garbage after every 700 costs a tenth of it (measured).
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         log.info("serving", address=f"{settings.listen.rpartition(':')[0]}:{house.serving.port}", database=database.dialect)
         await stop.wait()
         log.info("stopping")

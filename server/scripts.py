@@ -9,7 +9,7 @@ from server.model.crm import Person
 from server.model.errors import DomainError, Reason, Violation
 from server.model.mailing import Recipient
 from server.model.script import Script, ScriptDecision, ScriptTrial, problem_of_return_url, variables_of
-from server.store.action_runs import DO_NOT_TRACK
+from server.store.action_run import DO_NOT_TRACK
 from server.store.links import LinkStore
 from server.store.mailings import MailingStore
 from server.store.pages import Key, Page

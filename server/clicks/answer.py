@@ -8,7 +8,8 @@ from functools import lru_cache
 import nh3
 
 from server.model.action import fill_text, text_fields
-from server.model.click import Click, RecordedClick
+from server.model.click import click_time
+from server.model.recorded_click import RecordedClick
 
 _TAGS = nh3.ALLOWED_TAGS - {"map", "area", "img", "figure"}
 _ATTRIBUTES = {
@@ -36,20 +37,20 @@ class Page:
     title: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
     """A recorded click and what its recipient gets."""
 
-    click: Click
-    duplicate: bool
-    location: str
-    page: Page | None
+    recorded: RecordedClick
 
+    @property
+    def location(self) -> str:
+        """Where to send the recipient; empty when there is a page to show."""
+        return self.recorded.answer.location
 
-def answered(result: RecordedClick) -> Answered:
-    """What the recipient of a recorded click gets."""
-    page = _page(result) if result.answer.text else None
-    return Answered(result.click, result.duplicate, result.answer.location, page)
+    def page(self) -> Page | None:
+        """The page to show, if there is one. Made each time it is asked for: answers that wait for a slow reader hold none."""
+        return _page(self.recorded) if self.recorded.answer.text else None
 
 
 def text_page(text: str, fields: dict[str, str], language: str, title: str) -> Page:
@@ -62,8 +63,8 @@ def text_page(text: str, fields: dict[str, str], language: str, title: str) -> P
 
 
 def _page(result: RecordedClick) -> Page:
-    fields = text_fields(result.recipient_name, result.link_name, result.mailing_name, result.click.time)
-    return text_page(result.answer.text, fields, result.language, result.link_name)
+    fields = text_fields(result.recipient_name, result.link.name, result.mailing.name, click_time(result.seen.id))
+    return text_page(result.answer.text, fields, result.mailing.language, result.link.name)
 
 
 def _filled(text: str, escaped: dict[str, str]) -> str:

@@ -53,7 +53,7 @@ class TestedAction:
     effects: list[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Occasion:
     """What an action knows of the click that it runs for. A recipient who is no known person is one without a name, or without an id."""
 
@@ -77,7 +77,7 @@ class Occasion:
 
     def fill(self, text: str) -> str:
         """The text with its text fields filled in, unescaped."""
-        return fill_text(text, self.text_fields())
+        return fill_text(text, self.text_fields()) if "{{" in text else text
 
     def text_fields(self) -> dict[str, str]:
         """The text fields by name."""
@@ -147,7 +147,7 @@ def text_fields(recipient_name: str, link_name: str, mailing_name: str, time: da
         "recipient.name": recipient_name,
         "link.name": link_name,
         "mailing.name": mailing_name,
-        "click.time": time.strftime("%Y-%m-%d %H:%M UTC"),
+        "click.time": f"{time.isoformat(' ', 'minutes')[:16]} UTC",
     }
 
 

@@ -25,10 +25,11 @@ class Verdict(IntEnum):
     prefetch = 3
 
 
-class Evidence(SQLModel):
-    """What was seen of a click."""
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen of a click. Many clicks share one: it is a key of what is remembered."""
 
-    method: str = Field(default="GET", max_length=16)
+    method: str = "GET"
     prefetch: bool = False
     user_agent: str = ""
 
@@ -62,9 +63,9 @@ class Prepared:
     final: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SeenClick:
-    """A click that is to be recorded: its id, what its token says, and what was seen of it."""
+    """A click that is to be recorded: its id, what its token says, and what was seen of it. Frozen ones take longer to make."""
 
     id: bytes
     placement_id: int
@@ -89,35 +90,6 @@ class SeenClick:
     def microseconds(self) -> int:
         """When it happened: the time in its id, in microseconds since 1970."""
         return int.from_bytes(self.id[:6], "big") * 1000
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedClick:
-    """A click that is durable: as it is stored, whether it was so before, and what it is answered by.
-
-    `in_remote_crm` counts its actions that have still to happen in a remote CRM.
-    """
-
-    click: "Click"
-    duplicate: bool
-    answer: "Answer"
-    language: str
-    link_name: str
-    mailing_name: str
-    recipient_name: str
-    in_remote_crm: int = 0
-
-    @property
-    def leaves_something(self) -> bool:
-        """Whether something of it has still to happen in another system."""
-        return any(outcome.state is ActionState.waiting for outcome in self.click.actions)
-
-
-@dataclass(frozen=True, slots=True)
-class SpecialLink:
-    """A special link was opened: no click, and nothing is stored."""
-
-    kind: PlacementKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +121,13 @@ class Click(SQLModel):
     def time(self) -> datetime:
         """When it happened: the time in its id."""
         return click_time(bytes.fromhex(self.id.replace("-", "")))
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialLink:
+    """A special link was opened: no click, and nothing is stored."""
+
+    kind: PlacementKind
 
 
 class Clicker(SQLModel):
@@ -220,3 +199,9 @@ def click_time(click_id: bytes) -> datetime:
 def click_seconds(click_id: bytes) -> float:
     """The same in seconds since 1970: 48 bits reach further than a datetime does."""
     return int.from_bytes(click_id[:6], "big") / 1000
+
+
+def click_text(click_id: bytes) -> str:
+    """A click id in its usual spelling."""
+    digits = click_id.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -15,7 +15,7 @@ from server.model.effects import CrmEffect, SendEvent
 from server.model.errors import DomainError
 from server.outbox.dispatcher import Tried, untried
 from server.outbox.schedule import Schedule
-from server.store.action_runs import UNKNOWN_PERSON
+from server.store.action_run import UNKNOWN_PERSON
 from server.store.outbox import Leased, Settlement
 from server.store.outgoing import CrmTask, crm_task_of
 

@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 from redirect.token import KEYS_METADATA
 from server.clickers import Clickers
-from server.clicks.way import ClickDraft, ClickWay
-from server.model.click import Click, ClickerTarget, Evidence, SpecialLink
+from server.clicks.way import ClickWay
+from server.model.click import Click, ClickerTarget, SpecialLink
 from server.model.crm import Catalog, CatalogEntry
 from server.model.errors import DomainError, Violation, invalid
 from server.model.mailing import Recipient
 from server.rpc import checks, wire
 from server.rpc.calls import request_of, run
-from server.rpc.click_stream import ClickStream, page_message
+from server.rpc.click_stream import ClickStream, draft_of
 from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens
 from server.rpc.watched import position_of, told_messages
@@ -37,16 +37,17 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
         self._tokens = tokens
 
     async def RecordClick(self, request: click_service_pb2.RecordClickRequest, context: Any) -> click_service_pb2.RecordClickResponse:
-        (result,) = await self._way.record([_draft(request)])
+        (result,) = await self._way.record([draft_of(request)])
         answer = await asyncio.shield(result) if isinstance(result, asyncio.Task) else result  # a caller that goes does not undo it
         if isinstance(answer, DomainError):
             raise answer
         if isinstance(answer, SpecialLink):
             return click_service_pb2.RecordClickResponse(special_link=wire.to_message(answer, click_service_pb2.SpecialLink))
-        recipients = await run(self._clickers.recipients, [answer.click.recipient])
-        response = click_service_pb2.RecordClickResponse(click=_click(answer.click, recipients), duplicate=answer.duplicate)
-        if answer.page is not None:
-            response.page.CopyFrom(page_message(answer))
+        click = answer.recorded.click
+        recipients = await run(self._clickers.recipients, [click.recipient])
+        response = click_service_pb2.RecordClickResponse(click=_click(click, recipients), duplicate=answer.recorded.duplicate)
+        if page := answer.page():
+            response.page.CopyFrom(wire.to_message(page, click_service_pb2.Page))
         else:
             response.location = answer.location
         return response
@@ -55,7 +56,7 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
         self, request_iterator: AsyncIterator[click_service_pb2.RecordClicksRequest], context: Any
     ) -> AsyncIterator[click_service_pb2.RecordClicksResponse]:
         await context.send_initial_metadata(((KEYS_METADATA, self._keys),))
-        async for response in ClickStream(self._way, request_iterator, _draft).responses(self._draining):
+        async for response in ClickStream(self._way, request_iterator).responses(self._draining):
             yield response
 
     async def WatchPlacements(
@@ -123,12 +124,6 @@ def _target(request: click_service_pb2.AddClickersRequest) -> ClickerTarget:
             return ClickerTarget(catalog, new_name=entry.name)
         case _:
             raise invalid(Violation("target", "one of selection_id, project_id, new_selection and new_project must be given"))
-
-
-def _draft(request: click_service_pb2.RecordClickRequest) -> ClickDraft:
-    seen = request.evidence
-    evidence = Evidence.model_construct(method=seen.method or "GET", prefetch=seen.prefetch, user_agent=seen.user_agent)
-    return ClickDraft(request.click_id, request.token, evidence, request.replayed)
 
 
 def _click(click: Click, recipients: Mapping[int, Recipient]) -> click_pb2.Click:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from asyncio import Task
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import structlog
 
@@ -13,7 +13,6 @@ from server.model.click import SpecialLink
 from server.model.errors import DomainError, Reason
 from server.rpc import checks, wire
 from server.rpc.errors import RETRYABLE
-from server.rpc.recipients import in_pieces
 from server.store.database import without_data
 from trackedlinks.v1 import click_service_pb2, error_pb2
 
@@ -23,19 +22,24 @@ MOST_CLICKS = 1000
 MOST_UNCOMMITTED = 8
 """Requests of one stream that may be under way at once; more are not read, which is what slows a sender down."""
 
+MOST_IN_PIECE = 250_000
+"""Bytes of one response, but for its last answer. With what `MOST_UNREAD` says it bounds what a slow reader makes the server keep."""
+
+MOST_UNREAD = 2
+"""Responses that are made before they are read. As long as so many wait, no further request is read either."""
+
 Response = click_service_pb2.RecordClicksResponse
-Draft = Callable[[click_service_pb2.RecordClickRequest], ClickDraft]
 
 
 class ClickStream:
     """Reads one caller's batches and records them."""
 
-    def __init__(self, way: ClickWay, requests: AsyncIterator[click_service_pb2.RecordClicksRequest], draft: Draft) -> None:
+    def __init__(self, way: ClickWay, requests: AsyncIterator[click_service_pb2.RecordClicksRequest]) -> None:
         self._way = way
         self._requests = requests
-        self._draft = draft
         self._slots = asyncio.Semaphore(MOST_UNCOMMITTED)
-        self._responses: asyncio.Queue[Response | None] = asyncio.Queue(MOST_UNCOMMITTED)
+        self._responses: asyncio.Queue[Response | None] = asyncio.Queue(MOST_UNREAD)
+        self._answering = asyncio.Lock()
         self._batches: set[asyncio.Task[None]] = set()
 
     async def responses(self, drain: asyncio.Event) -> AsyncIterator[Response]:
@@ -70,28 +74,60 @@ class ClickStream:
     async def _record(self, request: click_service_pb2.RecordClicksRequest) -> None:
         """Answers first what is at hand, which frees the sender's window; then, each when it comes, the clicks that wait for something."""
         ids = [click.click_id for click in request.clicks]
+        later: dict[Task[Settled], str] = {}
         try:
-            results = await self._way.record([self._draft(click) for click in request.clicks])
-            clicks = list(zip(ids, results, strict=True))
-            at_hand = [(click_id, result) for click_id, result in clicks if not isinstance(result, asyncio.Task)]
-            later = {result: click_id for click_id, result in clicks if isinstance(result, asyncio.Task)}
-            await self._answer(at_hand, list(later.values()))
+            at_hand: list[tuple[str, Settled]] = []
+            for click_id, result in zip(ids, await self._way.record([draft_of(click) for click in request.clicks]), strict=True):
+                if isinstance(result, Task):
+                    later[result] = click_id
+                else:
+                    at_hand.append((click_id, result))
+            await self._answer(at_hand, later.values())
         except Exception as error:  # a defect must not leave clicks unanswered, which would hold up their sender's window
-            await self._answer([(click_id, _defect(error)) for click_id in ids], [])
+            await self._answer([(click_id, _defect(error)) for click_id in ids])
             return
         finally:
             self._slots.release()
         while later:
             done, _ = await asyncio.wait(later, return_when=asyncio.FIRST_COMPLETED)
-            await self._answer([(later.pop(task), _result(task)) for task in done], [])
+            await self._answer([(later.pop(task), _result(task)) for task in done])
 
-    async def _answer(self, results: Sequence[tuple[str, Settled]], deferred: Sequence[str]) -> None:
+    async def _answer(self, results: Sequence[tuple[str, Settled]], deferred: Iterable[str] = ()) -> None:
+        """Hands out answers, one piece after the other: as long as one is not taken, none of the others is made."""
         durable = [click_id for click_id, result in results if isinstance(result, Answered)]
-        pieces = [Response(answers=some) for _, some in in_pieces([_answer(click_id, result) for click_id, result in results])]
-        pieces[0].committed.extend(durable)
-        pieces[0].deferred.extend(deferred)
-        for piece in pieces:
-            await self._responses.put(piece)
+        response, size = Response(committed=durable, deferred=deferred), 0
+        async with self._answering:
+            for click_id, result in results:
+                if size > MOST_IN_PIECE:
+                    await self._responses.put(response)
+                    response, size = Response(), 0
+                size += _add(response, click_id, result)
+            await self._responses.put(response)
+
+
+def draft_of(request: click_service_pb2.RecordClickRequest) -> ClickDraft:
+    """The click as it was sent."""
+    seen = request.evidence
+    return ClickDraft(request.click_id, request.token, seen.method, seen.prefetch, seen.user_agent, request.replayed)
+
+
+def _add(response: Response, click_id: str, result: Settled) -> int:
+    """Adds the answer of a click to the response; about how many bytes it has."""
+    if isinstance(result, Answered) and (location := result.location):
+        response.answers.add(click_id=click_id, location=location)
+        return len(location) + 2 * len(click_id)
+    answer = response.answers.add(click_id=click_id)
+    match result:
+        case DomainError():
+            reason = error_pb2.ErrorReason.Value(f"ERROR_REASON_{result.reason.value}")
+            error = click_service_pb2.ClickError(reason=reason, message=result.message, retryable=result.reason in RETRYABLE)
+            answer.error.CopyFrom(error)
+        case SpecialLink():
+            answer.special_link.CopyFrom(wire.to_message(result, click_service_pb2.SpecialLink))
+        case Answered():
+            answer.page.CopyFrom(wire.to_message(result.page(), click_service_pb2.Page))
+    size: int = answer.ByteSize()
+    return size
 
 
 def _result(task: Task[Settled]) -> Settled:
@@ -102,22 +138,3 @@ def _result(task: Task[Settled]) -> Settled:
 def _defect(error: BaseException) -> DomainError:
     log.error("defect", method="RecordClicks", exc_info=without_data(error))
     return DomainError(Reason.defect, "the server has a defect; its log says more")
-
-
-def _answer(click_id: str, result: Settled) -> click_service_pb2.ClickAnswer:
-    match result:
-        case DomainError():
-            reason = error_pb2.ErrorReason.Value(f"ERROR_REASON_{result.reason.value}")
-            error = click_service_pb2.ClickError(reason=reason, message=result.message, retryable=result.reason in RETRYABLE)
-            return click_service_pb2.ClickAnswer(click_id=click_id, error=error)
-        case SpecialLink():
-            return click_service_pb2.ClickAnswer(click_id=click_id, special_link=wire.to_message(result, click_service_pb2.SpecialLink))
-        case Answered(page=None):
-            return click_service_pb2.ClickAnswer(click_id=click_id, location=result.location)
-        case Answered():
-            return click_service_pb2.ClickAnswer(click_id=click_id, page=page_message(result))
-
-
-def page_message(answer: Answered) -> click_service_pb2.Page:
-    """The page of an answer as it goes over the wire."""
-    return wire.to_message(answer.page, click_service_pb2.Page)

@@ -6,12 +6,12 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, select
 
 from server.model.action import ActionState, TestedAction
-from server.model.click import ActionRun, Evidence, Prepared, SeenClick, click_time
+from server.model.click import ActionRun, Evidence, Prepared, SeenClick, click_text, click_time
 from server.model.errors import DomainError, Reason
 from server.model.ids import person_of, person_recipient
 from server.model.mailing import MessagePart, Placement
 from server.model.script import Unprepared
-from server.store.action_runs import ActionRuns, click_text
+from server.store.action_runs import ActionRuns
 from server.store.click_rows import NewClick
 from server.store.click_tables import action_run, click
 from server.store.clickers import refuse_unknown
@@ -100,6 +100,7 @@ class ActionRunStore:
             contacts = Contacts(persons, addresses_for(statements, [trial]))
             runs = ActionRuns(statements, [trial], contacts, now, crm_is_remote=self._crm_is_remote, effects_allowed=True)
             runs.run()
+            runs.write()
             raise _NotKept(runs.tested())
 
         try:

@@ -2,56 +2,32 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from datetime import datetime
 
-from server.model.action import ActionKind, ActionOutcome, ActionState, LinkAction, Occasion, RepeatPolicy, TestedAction
-from server.model.click import click_time
+from server.model.action import ActionKind, ActionOutcome, ActionState, Occasion, TestedAction
+from server.model.click import click_text, click_time
 from server.model.crm import Catalog
 from server.model.crm_actions import NOT_TAKEN
 from server.model.effects import CrmEffect, SendEvent, in_words
-from server.model.ids import NOBODY, person_of
+from server.model.ids import NOBODY
 from server.model.script import ScriptDecision
+from server.store.action_run import (
+    DONE_BEFORE,
+    DONE_IN_MAILING,
+    GONE,
+    LINK_CHANGED,
+    NO_PERSON,
+    NOBODY_CLICKED,
+    UNKNOWN_PERSON,
+    LedgerKey,
+    Run,
+    runs_of,
+)
 from server.store.click_rows import NewClick
 from server.store.contacts import Contacts
 from server.store.crm_effects import apply
 from server.store.outgoing import REMOTE_CRM, Outgoing, crm_payload, event_payload, insert_outgoing
-from server.store.sql import Statements, click_id_of
-
-ONCE_OVER_ALL = -1
-"""The ledger's scope of what happens once per recipient over all mailings; else the scope is the mailing's id."""
-
-NO_PERSON = "The recipient is not a registered person"
-UNKNOWN_PERSON = "The CRM does not know this person"
-DO_NOT_TRACK = "The recipient does not want to be tracked"
-DONE_BEFORE = "Already done for this recipient"
-DONE_IN_MAILING = "Already done for this recipient in this mailing"
-NOBODY_CLICKED = "The address is nobody's, so what happens once per recipient does not happen"
-GONE = "The other system has said that it wants no more of these (410 Gone)"
-LINK_CHANGED = "The link was changed while the click was under way"
-
-LedgerKey = tuple[int, int, int]
-
-
-@dataclass(slots=True)
-class _Run:
-    click: NewClick
-    position: int
-    action: LinkAction
-    kind: ActionKind
-    claim: LedgerKey | None
-    outcome: ActionOutcome | None = None
-    log: str = ""
-
-    @property
-    def person_id(self) -> int:
-        return person_of(self.click.seen.recipient)
-
-    def end(self, state: ActionState, reason: str = "") -> None:
-        self.outcome = ActionOutcome(self.action.id, state, reason, self.log)
-
-    def ended(self) -> ActionOutcome:
-        return self.outcome or ActionOutcome(self.action.id, ActionState.done, "", self.log)
+from server.store.sql import Insert, Statements, click_id_of
 
 
 class ActionRuns:
@@ -73,10 +49,12 @@ class ActionRuns:
         self._now = now
         self._crm_is_remote = crm_is_remote
         self._effects_allowed = effects_allowed
-        self._runs = [run for click in clicks for run in _runs_of(click)]
+        self._runs = [run for click in clicks for run in runs_of(click, contacts)]
+        self._here: list[CrmEffect] = []
+        self._elsewhere: list[Outgoing] = []
 
     def run(self) -> dict[bytes, list[ActionOutcome]]:
-        """Lets every action that may run happen, or leaves it in the outbox, and says what became of each, by click."""
+        """Decides of every action whether it may happen, takes what happens once, and says what becomes of each, by click."""
         if not self._effects_allowed:
             for run in self._runs:
                 run.end(ActionState.failed, NOT_TAKEN)
@@ -86,14 +64,17 @@ class ActionRuns:
         self._refuse_gone_receivers()
         self._hear_scripts()
         self._claim()
-        here, elsewhere = self._effects()
-        apply(self._statements, here)
-        insert_outgoing(self._statements, elsewhere, self._now)
-        self._statements.each(_INSERT_RUN, [self._row(run) for run in self._runs])
+        self._here, self._elsewhere = self._effects()
         outcomes: dict[bytes, list[ActionOutcome]] = {}
         for run in self._runs:
             outcomes.setdefault(run.click.seen.id, []).append(run.ended())
         return outcomes
+
+    def write(self) -> None:
+        """Writes what `run` has decided: the effects, what is left for other systems, and what became of each action. Asks for no rows."""
+        apply(self._statements, self._here)
+        insert_outgoing(self._statements, self._elsewhere, self._now)
+        self._statements.insert(_INSERT_RUN, [self._row(run) for run in self._runs])
 
     def for_remote_crm(self) -> Mapping[bytes, int]:
         """The clicks of which something has still to happen in a remote CRM, and how many actions; after `run`."""
@@ -106,9 +87,8 @@ class ActionRuns:
         """What became of each action, with its effects in words; after `run`, in a transaction that is not committed."""
         return [self._tested(run) for run in self._runs]
 
-    def _tested(self, run: _Run) -> TestedAction:
-        contact = self._contacts.of(run.click.seen.recipient)
-        if self._crm_is_remote and run.ended().state is ActionState.waiting and (reason := run.kind.refusal(contact)):
+    def _tested(self, run: Run) -> TestedAction:
+        if self._crm_is_remote and run.ended().state is ActionState.waiting and (reason := run.kind.refusal(run.contact)):
             run.end(ActionState.failed, reason)
         outcome = run.ended()
         runs = outcome.state in (ActionState.done, ActionState.waiting)
@@ -129,15 +109,17 @@ class ActionRuns:
                 run.end(ActionState.skipped, UNKNOWN_PERSON)
 
     def _refuse_missing_references(self) -> None:
-        named = {entry_id for run in self._open() for _, _, entry_id in run.kind.references()}
+        kinds = {id(run.kind): run.kind for run in self._open()}  # clicks on one link share them
+        named = {entry_id for kind in kinds.values() for _, _, entry_id in kind.references()}
         select = "SELECT id, catalog FROM crm_entry WHERE id IN"
         existing = {(row.catalog, row.id) for row in self._statements.matching(select, sorted(named), self._statements.for_share)}
+        missing = {key: missing_in_words(kind, existing) for key, kind in kinds.items()}
         for run in self._open():
-            if reason := missing_in_words(run.kind, existing) or run.kind.refusal(self._contacts.of(run.click.seen.recipient)):
+            if reason := missing[id(run.kind)] or run.kind.refusal(run.contact):
                 run.end(ActionState.failed, reason)
 
     def _refuse_gone_receivers(self) -> None:
-        sending = [run for run in self._open() if any(run.kind.receivers())]
+        sending = [run for run in self._open() if run.click.destination.sends_elsewhere and any(run.kind.receivers())]
         select = "SELECT action_id, url FROM gone_receiver WHERE action_id IN"
         gone = {tuple(row) for row in self._statements.matching(select, sorted({run.action.id for run in sending}))}
         for run in sending:
@@ -158,7 +140,7 @@ class ActionRuns:
 
     def _claim(self) -> None:
         """Writes into the ledger what is to happen once; whoever wrote it first does it, here or on another server."""
-        first: dict[LedgerKey, _Run] = {}
+        first: dict[LedgerKey, Run] = {}
         for run in self._open():
             if run.claim is not None:
                 first.setdefault(run.claim, run)
@@ -186,23 +168,15 @@ class ActionRuns:
                     here.append(effect)
         return here, elsewhere
 
-    def _open(self) -> Iterator[_Run]:
+    def _open(self) -> Iterator[Run]:
         return (run for run in self._runs if run.outcome is None)
 
-    def _occasion(self, run: _Run) -> Occasion:
+    def _occasion(self, run: Run) -> Occasion:
         seen, destination = run.click.seen, run.click.destination
-        return Occasion(
-            click_id=click_text(seen.id),
-            action_id=run.action.id,
-            time=click_time(seen.id),
-            person=self._contacts.of(seen.recipient),
-            link_id=destination.link.id,
-            link_name=destination.link.name,
-            mailing_id=destination.mailing.id,
-            mailing_name=destination.mailing.name,
-        )
+        to, mailing = destination.link, destination.mailing
+        return Occasion(click_text(seen.id), run.action.id, click_time(seen.id), run.contact, to.id, to.name, mailing.id, mailing.name)
 
-    def _row(self, run: _Run) -> tuple[object, ...]:
+    def _row(self, run: Run) -> tuple[object, ...]:
         outcome = run.ended()
         key = (self._statements.click_id(run.click.seen.id), run.position)
         return (*key, run.action.id, int(outcome.state), outcome.reason or None, outcome.log or None)
@@ -218,27 +192,6 @@ def outcomes_of(statements: Statements, click_ids: Iterable[bytes]) -> dict[byte
     return outcomes
 
 
-def _runs_of(click: NewClick) -> Iterable[_Run]:
-    seen, destination = click.seen, click.destination
-    for position, action in enumerate(destination.link.actions):
-        if seen.do_not_track:
-            removals = action.kind.only_removals()
-            refused = None if removals else ActionOutcome(action.id, ActionState.skipped, DO_NOT_TRACK)
-            yield _Run(click, position, action, removals or action.kind, None, refused)
-        else:
-            yield _Run(click, position, action, action.kind, _claim_of(action, seen.recipient, destination.mailing.id))
-
-
-def _claim_of(action: LinkAction, recipient: int, mailing_id: int) -> LedgerKey | None:
-    match action.policy:
-        case RepeatPolicy.every_click:
-            return None
-        case RepeatPolicy.once_per_recipient:
-            return (action.id, recipient, ONCE_OVER_ALL)
-        case RepeatPolicy.once_per_recipient_and_mailing:
-            return (action.id, recipient, mailing_id)
-
-
 def missing_in_words(kind: ActionKind, existing: Set[tuple[str, int]]) -> str:
     """What the action names and the CRM does not have, in words a marketer understands; empty when it has all."""
     gone = [f"{_WORDS[catalog]} {entry_id}" for _, catalog, entry_id in kind.references() if (catalog.value, entry_id) not in existing]
@@ -250,16 +203,10 @@ def _still_asked(decision: ScriptDecision, script_id: int, version: int) -> bool
     return decision.script_id == script_id and version in (0, decision.version)
 
 
-def _outgoing(run: _Run, destination: str, payload: str) -> Outgoing:
+def _outgoing(run: Run, destination: str, payload: str) -> Outgoing:
     seen, to = run.click.seen, run.click.destination
     scope = run.claim[2] if run.claim else None
     return Outgoing(seen.id, run.position, run.action.id, to.link.id, to.mailing.id, seen.recipient, scope, destination, payload)
-
-
-def click_text(click_id: bytes) -> str:
-    """A click id in its usual spelling."""
-    digits = click_id.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 _WORDS = {catalog: catalog.value.replace("_", " ") for catalog in Catalog}
@@ -267,4 +214,7 @@ _WORDS = {catalog: catalog.value.replace("_", " ") for catalog in Catalog}
 _CLAIM = "INSERT INTO ledger (action_id, recipient, scope, click_id)"
 _CLAIM_END = "ON CONFLICT DO NOTHING RETURNING action_id, recipient, scope"
 _SELECT_RUNS = "SELECT click_id, action_id, state, reason, log FROM action_run WHERE click_id IN"
-_INSERT_RUN = "INSERT INTO action_run (click_id, position, action_id, state, reason, log) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_RUN = Insert(
+    "action_run",
+    {"click_id": "uuid", "position": "smallint", "action_id": "bigint", "state": "smallint", "reason": "text", "log": "text"},
+)

@@ -1,29 +1,41 @@
 """Click rows: writing new ones, and finding those that are stored already. What clicks share, evidence and answers, is stored once."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
 from server.model.click import Answer, Evidence, SeenClick, Verdict
 from server.model.ids import NOBODY
 from server.model.link import Redirect
+from server.model.recorded_click import StoredClick
 from server.store.destinations import Destination
-from server.store.sql import Statements, click_id_of
+from server.store.sql import Insert, Statements, click_id_of
 from server.store.types import to_microseconds
 
 MOST_INTERNED = 50_000
-"""Texts whose numbers are remembered; at the limit all are forgotten and looked up again."""
+"""What the numbers of are remembered; at the limit all are forgotten and looked up again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewClick:
     """A click that is not stored yet, and where it leads."""
 
     seen: SeenClick
     destination: Destination
     filled: Answer | None = None
+    verdict: Verdict = field(init=False)
+    acts: bool = field(init=False)
+    """Whether the link's actions run: it is a human's and no test. A reset changes nothing about what a click asks for."""
+    before_reset: bool = field(init=False)
+    """A live click is ordered by its commit; only a replayed one is compared with the last reset by its own time."""
+
+    def __post_init__(self) -> None:
+        reset = self.destination.link.last_reset_time if self.seen.replayed else None
+        self.verdict = self.seen.verdict
+        self.acts = self.verdict is Verdict.human and not self.seen.test
+        self.before_reset = reset is not None and self.seen.microseconds < to_microseconds(reset)
 
     @property
     def answer(self) -> Answer:
@@ -34,19 +46,10 @@ class NewClick:
     def stored_answer(self) -> Answer:
         """What is stored of it: never what a recipient brought, or what is known of one who is not to be tracked. It is filled in again."""
         unfilled = self.destination.answer
+        if not unfilled.form:
+            return self.answer
         brought = isinstance(self.destination.link.response, Redirect)
-        return unfilled if unfilled.form and (brought or self.seen.do_not_track) else self.answer
-
-    @property
-    def before_reset(self) -> bool:
-        """A live click is ordered by its commit; only a replayed one is compared with the last reset by its own time."""
-        reset = self.destination.link.last_reset_time
-        return self.seen.replayed and reset is not None and self.seen.microseconds < to_microseconds(reset)
-
-    @property
-    def acts(self) -> bool:
-        """Whether the link's actions run: it is a human's and no test. A reset changes nothing about what a click asks for."""
-        return self.seen.verdict is Verdict.human and not self.seen.test
+        return unfilled if brought or self.seen.do_not_track else self.answer
 
     @property
     def counts(self) -> bool:
@@ -56,36 +59,25 @@ class NewClick:
     @property
     def is_suspected(self) -> bool:
         """Whether it is shown apart as a machine's."""
-        return self.seen.verdict is not Verdict.human and not self.seen.test and not self.before_reset
-
-
-@dataclass(frozen=True, slots=True)
-class StoredClick:
-    """A click as its row has it."""
-
-    recipient: int
-    verdict: Verdict
-    test: bool
-    evidence: Evidence
-    answer: Answer
+        return self.verdict is not Verdict.human and not self.seen.test and not self.before_reset
 
 
 class Interned:
-    """The numbers of texts that many clicks share. For one thread."""
+    """The numbers of evidence and answers, which many clicks share. For one thread."""
 
     def __init__(self) -> None:
-        self._committed: dict[str, int] = {}
-        self._fresh: dict[str, int] = {}
+        self._committed: dict[Evidence | Answer, int] = {}
+        self._fresh: dict[Evidence | Answer, int] = {}
 
-    def numbers(self, statements: Statements, texts: Iterable[str]) -> dict[str, int]:
-        """The number of each text; a new one is stored."""
-        wanted = set(texts)
-        missing = {_key(text): text for text in wanted if text not in self._committed and text not in self._fresh}
-        if missing:
-            statements.each(_INTERN, sorted(missing.items()))
-            for row in statements.matching("SELECT key, id FROM interned WHERE key IN", sorted(missing)):
-                self._fresh[missing[bytes(row.key)]] = row.id
-        return {text: self._fresh.get(text) or self._committed[text] for text in wanted}
+    def numbers(self, statements: Statements, wanted: set[Evidence | Answer]) -> dict[Evidence | Answer, int]:
+        """The number of each; a new one is stored."""
+        texts = {_text(each): each for each in wanted if each not in self._committed}
+        if texts:
+            keys = {_key(text): text for text in texts}
+            statements.each(_INTERN, sorted(keys.items()))
+            for row in statements.matching("SELECT key, id FROM interned WHERE key IN", sorted(keys)):
+                self._fresh[texts[keys[bytes(row.key)]]] = row.id
+        return {each: self._fresh.get(each) or self._committed[each] for each in wanted}
 
     def committed(self) -> None:
         """Remembers what was stored: only now, since without a commit the numbers would mean nothing."""
@@ -105,10 +97,14 @@ def stored_clicks(statements: Statements, click_ids: Iterable[bytes]) -> dict[by
     return {click_id_of(row.id): _stored(row) for row in rows}
 
 
-def insert_clicks(statements: Statements, interned: Interned, clicks: Sequence[NewClick]) -> None:
+def interned_numbers(statements: Statements, interned: Interned, clicks: Collection[NewClick]) -> dict[Evidence | Answer, int]:
+    """The numbers of what these clicks share with others."""
+    wanted: set[Evidence | Answer] = {click.stored_answer for click in clicks}
+    return interned.numbers(statements, wanted | {click.seen.evidence for click in clicks})
+
+
+def insert_clicks(statements: Statements, numbers: Mapping[Evidence | Answer, int], clicks: Collection[NewClick]) -> None:
     """Writes the rows of new clicks. One from before a reset is stored as what the reset has made of the others: without identity."""
-    texts = [(_evidence_text(click.seen.evidence), _answer_text(click.stored_answer)) for click in clicks]
-    numbers = interned.numbers(statements, (text for pair in texts for text in pair))
     rows = [
         (
             statements.click_id(click.seen.id),
@@ -116,20 +112,20 @@ def insert_clicks(statements: Statements, interned: Interned, clicks: Sequence[N
             click.destination.link.id,
             click.destination.link.generation - click.before_reset,
             NOBODY if click.before_reset else click.seen.identity,
-            int(click.seen.verdict),
-            click.seen.test,
-            numbers[evidence],
-            numbers[answer],
+            int(click.verdict),
+            int(click.seen.test),  # SQLite's driver takes a detour for a bool
+            numbers[click.seen.evidence],
+            numbers[click.stored_answer],
         )
-        for click, (evidence, answer) in zip(clicks, texts, strict=True)
+        for click in clicks
     ]
-    statements.each(_INSERT_CLICK, rows)
+    statements.insert(_INSERT_CLICK, rows)
 
 
 def evidence_of(text: str) -> Evidence:
     """The evidence that a stored text holds."""
     method, prefetch, user_agent = json.loads(text)
-    return Evidence.model_construct(method=method, prefetch=prefetch, user_agent=user_agent)
+    return Evidence(method, prefetch, user_agent)
 
 
 def _stored(row: Any) -> StoredClick:
@@ -137,12 +133,13 @@ def _stored(row: Any) -> StoredClick:
     return StoredClick(recipient, Verdict(verdict), bool(test), evidence_of(evidence), Answer(**json.loads(answer)))
 
 
-def _evidence_text(evidence: Evidence) -> str:
-    return json.dumps([evidence.method, evidence.prefetch, evidence.user_agent])
-
-
-def _answer_text(answer: Answer) -> str:
-    return json.dumps({"text": answer.text} if answer.text else {"form": answer.form} if answer.form else {"location": answer.location})
+def _text(shared: Evidence | Answer) -> str:
+    match shared:
+        case Evidence():
+            return json.dumps([shared.method, shared.prefetch, shared.user_agent])
+        case Answer():
+            parts = {"text": shared.text} if shared.text else {"form": shared.form} if shared.form else {"location": shared.location}
+            return json.dumps(parts)
 
 
 def _key(text: str) -> bytes:
@@ -150,10 +147,20 @@ def _key(text: str) -> bytes:
 
 
 _INTERN = "INSERT INTO interned (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_INSERT_CLICK = """
-INSERT INTO click (id, placement_id, link_id, generation, recipient, verdict, test, evidence_id, answer_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_INSERT_CLICK = Insert(
+    "click",
+    {
+        "id": "uuid",
+        "placement_id": "bigint",
+        "link_id": "bigint",
+        "generation": "bigint",
+        "recipient": "bigint",
+        "verdict": "smallint",
+        "test": "boolean",
+        "evidence_id": "bigint",
+        "answer_id": "bigint",
+    },
+)
 _SELECT_STORED = """
 SELECT click.id, click.recipient, click.verdict, click.test, evidence.value, answer.value FROM click
 JOIN interned AS evidence ON evidence.id = click.evidence_id JOIN interned AS answer ON answer.id = click.answer_id

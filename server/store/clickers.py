@@ -5,8 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, func, select
 
 from server.model.action import ActionOutcome, ActionState
-from server.model.click import Click, Clicker, Verdict
-from server.store.action_runs import click_text
+from server.model.click import Click, Clicker, Verdict, click_text
 from server.store.click_rows import evidence_of
 from server.store.click_tables import action_run, click, clicker, interned
 from server.store.database import Database

@@ -39,5 +39,4 @@ def remote_persons(batch: Iterable[SeenClick]) -> dict[int, Contact]:
 
 def addresses_for(statements: Statements, acting: Iterable[NewClick]) -> dict[int, str]:
     """The addresses of recipients who are no persons, where an action sends them elsewhere."""
-    sending = (click for click in acting if any(any(action.kind.receivers()) for action in click.destination.link.actions))
-    return addresses(statements, (address_of(click.seen.recipient) for click in sending))
+    return addresses(statements, (address_of(click.seen.recipient) for click in acting if click.destination.sends_elsewhere))

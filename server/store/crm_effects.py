@@ -2,16 +2,10 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import insert
-
 from server.model.crm import FollowUp, ServiceRequest
 from server.model.effects import CrmEffect, MakeFollowUp, MakeServiceRequest, SetExtraField, SetMembership
-from server.store.crm_tables import FollowUpRow, ServiceRequestRow
-from server.store.sql import Statements
-from server.store.tables import table_of
-
-_follow_up = table_of(FollowUpRow)
-_service_request = table_of(ServiceRequestRow)
+from server.store.sql import Insert, Statements
+from server.store.types import to_microseconds
 
 
 def apply(statements: Statements, effects: Iterable[CrmEffect]) -> None:
@@ -30,19 +24,60 @@ def apply(statements: Statements, effects: Iterable[CrmEffect]) -> None:
                 follow_ups.append(follow_up)
             case MakeServiceRequest(service_request):
                 service_requests.append(service_request)
-    statements.each(_SET_FIELD, [(*key, value) for key, value in sorted(fields.items()) if value])
+    statements.insert(_SET_FIELD, [(*key, value) for key, value in sorted(fields.items()) if value])
     statements.each(_CLEAR_FIELD, [key for key, value in sorted(fields.items()) if not value])
-    statements.each(_JOIN, [key for key, member in sorted(memberships.items()) if member])
+    statements.insert(_JOIN, [key for key, member in sorted(memberships.items()) if member])
     statements.each(_LEAVE, [key for key, member in sorted(memberships.items()) if not member])
-    if follow_ups:
-        statements.connection.execute(insert(_follow_up), [follow_up.model_dump(exclude={"id"}) for follow_up in follow_ups])
-    if service_requests:
-        statements.connection.execute(insert(_service_request), [request.model_dump(exclude={"id"}) for request in service_requests])
+    statements.insert(_INSERT_FOLLOW_UP, [_follow_up(each) for each in follow_ups])
+    statements.insert(_INSERT_SERVICE_REQUEST, [_service_request(each) for each in service_requests])
 
 
-_SET_FIELD = """
-INSERT INTO crm_extra_field (person_id, field, value) VALUES (?, ?, ?) ON CONFLICT (person_id, field) DO UPDATE SET value = excluded.value
-"""
+def _follow_up(made: FollowUp) -> tuple[object, ...]:
+    who = (made.person_id, made.type.value, made.description, made.task_type_id, made.project_id, made.created_by, made.assigned_to)
+    when = (to_microseconds(made.start_time), made.duration, made.as_assignment)
+    return (*who, *when, made.click_id, to_microseconds(made.create_time))
+
+
+def _service_request(made: ServiceRequest) -> tuple[object, ...]:
+    what = (made.person_id, made.title, made.priority_id, made.category_id, made.owner_id, made.origin)
+    return (*what, made.click_id, to_microseconds(made.create_time))
+
+
+_SET_FIELD = Insert(
+    "crm_extra_field",
+    {"person_id": "bigint", "field": "text", "value": "text"},
+    "ON CONFLICT (person_id, field) DO UPDATE SET value = excluded.value",
+)
 _CLEAR_FIELD = "DELETE FROM crm_extra_field WHERE person_id = ? AND field = ?"
-_JOIN = "INSERT INTO crm_membership (entry_id, person_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_JOIN = Insert("crm_membership", {"entry_id": "bigint", "person_id": "bigint"}, "ON CONFLICT DO NOTHING")
 _LEAVE = "DELETE FROM crm_membership WHERE entry_id = ? AND person_id = ?"
+_INSERT_FOLLOW_UP = Insert(
+    "crm_follow_up",
+    {
+        "person_id": "bigint",
+        "type": "text",
+        "description": "text",
+        "task_type_id": "bigint",
+        "project_id": "bigint",
+        "created_by": "bigint",
+        "assigned_to": "bigint",
+        "start_time": "bigint",
+        "duration": "int",
+        "as_assignment": "boolean",
+        "click_id": "text",
+        "create_time": "bigint",
+    },
+)
+_INSERT_SERVICE_REQUEST = Insert(
+    "crm_service_request",
+    {
+        "person_id": "bigint",
+        "title": "text",
+        "priority_id": "bigint",
+        "category_id": "bigint",
+        "owner_id": "bigint",
+        "origin": "text",
+        "click_id": "text",
+        "create_time": "bigint",
+    },
+)

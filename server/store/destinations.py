@@ -5,6 +5,7 @@ Caches save parsing, never the check: revisions are read in each transaction.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import select
@@ -25,7 +26,7 @@ NO_MAILING = Mailing.model_construct(id=0, name="", language="", revision=0, goo
 """What stands for the mailing of a placement outside one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Destination:
     """Where a placement leads, as its link and mailing are now."""
 
@@ -33,6 +34,16 @@ class Destination:
     link: Link
     mailing: Mailing
     answer: Answer
+
+    @cached_property
+    def has_script(self) -> bool:
+        """Whether a click waits for a script of its link."""
+        return any(action.kind.script() for action in self.link.actions)
+
+    @cached_property
+    def sends_elsewhere(self) -> bool:
+        """Whether an action of its link sends something to another system."""
+        return any(any(action.kind.receivers()) for action in self.link.actions)
 
 
 class Destinations:
@@ -60,8 +71,7 @@ class Destinations:
             else:
                 self._special[row.id] = PlacementKind(row.kind)
         places = {placement_id: self._placements[placement_id] for placement_id in wanted if placement_id in self._placements}
-        self._refresh(statements, "link", self._links, {link_id for link_id, _ in places.values()}, link, as_link)
-        self._refresh(statements, "mailing", self._mailings, {mailing_id for _, mailing_id in places.values()} - {0}, mailing, as_mailing)
+        self._refresh(statements, {link_id for link_id, _ in places.values()}, {mailing_id for _, mailing_id in places.values()} - {0})
         return {placement_id: self._destination(placement_id, *place) for placement_id, place in places.items()}
 
     def special(self, placement_id: int) -> PlacementKind | None:
@@ -73,13 +83,13 @@ class Destinations:
         for cache in (self._placements, self._special, self._links, self._mailings, self._known):
             cache.clear()
 
-    def _refresh(self, statements: Statements, name: str, cache: dict[int, Any], ids: set[int], table: Any, as_model: Any) -> None:
+    def _refresh(self, statements: Statements, link_ids: set[int], mailing_ids: set[int]) -> None:
         suffix = " ORDER BY id" + statements.for_share if statements.for_share else ""
-        found = statements.matching(f"SELECT id, revision FROM {name} WHERE id IN", sorted(ids), suffix)
-        stale = [row.id for row in found if row.id not in cache or cache[row.id].revision != row.revision]
-        for start in range(0, len(stale), 500):
-            for row in statements.connection.execute(select(table).where(table.c.id.in_(stale[start : start + 500]))):
-                cache[row.id] = as_model(row)
+        select_links, select_mailings = "SELECT id, revision FROM link WHERE id IN", "SELECT id, revision FROM mailing WHERE id IN"
+        asked = [(select_links, sorted(link_ids), suffix), (select_mailings, sorted(mailing_ids), suffix)]
+        links, mailings = statements.matching_each(asked)
+        _read_again(statements, links, self._links, link, as_link)
+        _read_again(statements, mailings, self._mailings, mailing, as_mailing)
 
     def _destination(self, placement_id: int, link_id: int, mailing_id: int) -> Destination:
         to_link, in_mailing = self._links[link_id], self._mailings[mailing_id] if mailing_id else NO_MAILING
@@ -88,6 +98,14 @@ class Destinations:
             known = Destination(placement_id, to_link, in_mailing, answer_of(to_link, in_mailing))
             self._known[placement_id] = known
         return known
+
+
+def _read_again(statements: Statements, found: Iterable[Any], cache: dict[int, Any], table: Any, as_model: Any) -> None:
+    """Reads what is not in the cache in this revision."""
+    stale = [row.id for row in found if row.id not in cache or cache[row.id].revision != row.revision]
+    for start in range(0, len(stale), 500):
+        for row in statements.connection.execute(select(table).where(table.c.id.in_(stale[start : start + 500]))):
+            cache[row.id] = as_model(row)
 
 
 def answer_of(to_link: Link, in_mailing: Mailing) -> Answer:

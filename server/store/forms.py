@@ -5,12 +5,13 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from server.model.action import ActionOutcome, ActionState, fill_text, text_fields
-from server.model.click import SeenClick, click_time
+from server.model.click import Prepared, SeenClick, click_time
 from server.model.crm import Contact
 from server.model.ids import address_of, person_of
 from server.model.link import EXTRA_FIELD, Redirect, form_fields
+from server.model.recorded_click import StoredClick
 from server.model.url_fields import MOST_FILLED, fill_url, filled_length
-from server.store.click_rows import NewClick, StoredClick
+from server.store.click_rows import NewClick
 from server.store.destinations import Destination, location
 from server.store.kept import kept_fields, kept_key
 from server.store.sql import Statements
@@ -20,7 +21,7 @@ def fill_forms(statements: Statements, new: Mapping[bytes, NewClick], persons: M
     """The clicks, in order, those on a form with its URL filled in. Every value is percent-encoded; what is not known is empty."""
     on_forms = [click for click in new.values() if click.destination.answer.form]
     if not on_forms:
-        return dict(new)
+        return {**new}
     kept = kept_fields(statements, (_place(click) for click in on_forms if isinstance(click.destination.link.response, Redirect)))
     emails = addresses(statements, (address_of(click.seen.recipient) for click in on_forms))
     extra = _extra_fields(statements, on_forms)
@@ -52,13 +53,12 @@ def filled_again(
 
 def scripts_heard(new: Mapping[bytes, NewClick], outcomes: Mapping[bytes, Sequence[ActionOutcome]]) -> dict[bytes, NewClick]:
     """The clicks, in order, those whose scripts chose a URL answered by it, the last one's: what was not done is not heard."""
-    return {click_id: _redirected(click, outcomes.get(click_id, ())) for click_id, click in new.items()}
+    prepared = ((click, click.seen.prepared) for click in new.values() if click.seen.prepared)
+    return {**new, **{click.seen.id: _redirected(click, waited, outcomes.get(click.seen.id, ())) for click, waited in prepared}}
 
 
-def _redirected(click: NewClick, outcomes: Sequence[ActionOutcome]) -> NewClick:
-    if click.seen.prepared is None:
-        return click
-    decisions = click.seen.prepared.decisions
+def _redirected(click: NewClick, prepared: Prepared, outcomes: Sequence[ActionOutcome]) -> NewClick:
+    decisions = prepared.decisions
     done = (outcome.action_id for outcome in outcomes if outcome.state is ActionState.done and outcome.action_id in decisions)
     urls = [url for action_id in done if (url := decisions[action_id].return_url)]
     return replace(click, filled=location(urls[-1], click.destination.mailing)) if urls else click

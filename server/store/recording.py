@@ -1,6 +1,6 @@
 """The group commit: a batch of clicks, with all that they count and make happen, in one transaction. Runs in the writer thread."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,14 +9,15 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from server.model.action import ActionOutcome
-from server.model.click import Click, RecordedClick, SeenClick, SpecialLink
+from server.model.click import SeenClick, SpecialLink
 from server.model.crm import Contact
 from server.model.errors import DomainError, Reason
 from server.model.ids import person_of
 from server.model.mailing import PlacementKind
+from server.model.recorded_click import RecordedClick, StoredClick
 from server.model.script import Unprepared
-from server.store.action_runs import ActionRuns, click_text, outcomes_of
-from server.store.click_rows import Interned, NewClick, StoredClick, insert_clicks, stored_clicks
+from server.store.action_runs import ActionRuns, outcomes_of
+from server.store.click_rows import Interned, NewClick, insert_clicks, interned_numbers, stored_clicks
 from server.store.contacts import Contacts, addresses_for, embedded_persons, remote_persons
 from server.store.database import Database, without_data
 from server.store.destinations import Destination, Destinations
@@ -43,25 +44,36 @@ class Recorder:
     def record(self, batch: Sequence[SeenClick]) -> list[Result]:
         """What became of each click, in order; of those that are answered all is durable when this returns.
 
+        Whether one is stored already is not asked first, since hardly any is: its row is refused, and then all is done again, and asked.
         A batch that fails is halved until the click that makes it fail stands alone. That one is stored with its actions failed: its
         recipient is counted and sent on all the same. If even that fails it is a DEFECT, of this click only. When the database is away
         nothing is halved, and every click is STORE_UNAVAILABLE.
         """
+        if any(seen.replayed for seen in batch):
+            return self._record(batch)
         try:
-            return self._commit(batch, effects_allowed=True)
+            return self._commit(batch, ask_first=False)
+        except DomainError as error:
+            return [error] * len(batch)
+        except Exception:  # one is stored already, or cannot be stored
+            return self._record(batch)
+
+    def _record(self, batch: Sequence[SeenClick]) -> list[Result]:
+        try:
+            return self._commit(batch)
         except DomainError as error:
             return [error] * len(batch)
         except Exception as error:
             if len(batch) == 1:
                 return [self._alone(batch[0], error)]
         middle = len(batch) // 2
-        return self.record(batch[:middle]) + self.record(batch[middle:])
+        return self._record(batch[:middle]) + self._record(batch[middle:])
 
     def _alone(self, seen: SeenClick, first_error: Exception) -> Result:
         tries = [True, False] if isinstance(first_error, IntegrityError) else [False]  # another server may have been faster: try again
         for effects_allowed in tries:
             try:
-                return self._commit([seen], effects_allowed)[0]
+                return self._commit([seen], effects_allowed=effects_allowed)[0]
             except DomainError as error:
                 return error
             except Exception as error:
@@ -69,9 +81,9 @@ class Recorder:
         log.error("click_not_recorded", cause=type(first_error).__name__, exc_info=without_data(first_error))
         return DomainError(Reason.defect, "the click could not be recorded; the server's log says more")
 
-    def _commit(self, batch: Sequence[SeenClick], effects_allowed: bool) -> list[Result]:
+    def _commit(self, batch: Sequence[SeenClick], *, ask_first: bool = True, effects_allowed: bool = True) -> list[Result]:
         try:
-            results = self._database.transaction(lambda connection: self._transact(connection, batch, effects_allowed))
+            results = self._database.transaction(lambda connection: self._transact(connection, batch, ask_first, effects_allowed))
         except BaseException:
             self._destinations.forget()
             self._interned.rolled_back()
@@ -79,27 +91,37 @@ class Recorder:
         self._interned.committed()
         return results
 
-    def _transact(self, connection: Connection, batch: Sequence[SeenClick], effects_allowed: bool) -> list[Result]:
+    def _transact(self, connection: Connection, batch: Sequence[SeenClick], ask_first: bool, effects_allowed: bool) -> list[Result]:
         self._interned.rolled_back()  # of a try before this one
         statements = Statements(connection)
-        destinations = self._destinations.of(statements, (seen.placement_id for seen in batch))
-        stored = stored_clicks(statements, (seen.id for seen in batch))
+        placements = {seen.placement_id for seen in batch}
+        destinations = self._destinations.of(statements, placements)
+        ask_first = (
+            ask_first or self._crm_is_remote or any(found.has_script for found in destinations.values())
+        )  # one that waits has no row
+        stored = stored_clicks(statements, (seen.id for seen in batch)) if ask_first else {}
         new = _new(batch, destinations, stored)
 
-        waiting = unprepared(statements, new.values(), self._crm_is_remote)
+        waiting = unprepared(statements, new.values(), self._crm_is_remote) if ask_first else {}
         if self._crm_is_remote:
             waiting |= shown_without_name((seen for seen in batch if seen.id in stored), destinations)
-        new = {click_id: click for click_id, click in new.items() if click_id not in waiting}
-        _count(statements, new.values())
+        if waiting:
+            new = {click_id: click for click_id, click in new.items() if click_id not in waiting}
+        tally = Tally(new.values())
+        tally.settle(statements)
         acting = [click for click in new.values() if click.acts and click.destination.link.actions]
         contacts = self._contacts(statements, batch, destinations, acting)
         runs = ActionRuns(statements, acting, contacts, self._clock(), crm_is_remote=self._crm_is_remote, effects_allowed=effects_allowed)
         ran = runs.run()
         outcomes = outcomes_of(statements, stored) | ran
         new = scripts_heard(fill_forms(statements, new, contacts.persons), ran)
-        stored = filled_again(statements, stored, batch, destinations, contacts.persons)
-        insert_clicks(statements, self._interned, list(new.values()))
-        special = {seen.placement_id: kind for seen in batch if (kind := self._destinations.special(seen.placement_id)) is not None}
+        stored = filled_again(statements, stored, batch, destinations, contacts.persons) if stored else stored
+        numbers = interned_numbers(statements, self._interned, new.values())
+        with statements.together():
+            tally.write(statements)
+            runs.write()
+            insert_clicks(statements, numbers, new.values())
+        special = {each: kind for each in placements - destinations.keys() if (kind := self._destinations.special(each)) is not None}
         return _Results(destinations, special, stored, new, waiting, outcomes, runs.for_remote_crm(), contacts.persons).of(batch)
 
     def _contacts(
@@ -122,22 +144,11 @@ def _new(batch: Sequence[SeenClick], destinations: Mapping[int, Destination], st
     return new
 
 
-def _count(statements: Statements, new: Iterable[NewClick]) -> None:
-    clicks = list(new)
-    tally = Tally()
-    tally.know(statements, ((click.destination, click.seen.identity) for click in clicks if click.counts))
-    for click in clicks:
-        if click.counts:
-            tally.count(click.seen, click.destination, click.seen.identity)
-        elif click.is_suspected:
-            tally.suspect(click.seen, click.destination)
-    tally.write(statements)
-
-
 def _persons_needed(batch: Sequence[SeenClick], destinations: Mapping[int, Destination], acting: Sequence[NewClick]) -> set[int]:
     """Those whose actions run, and those whose answer may name them: a text, or a form."""
-    shown = (seen for seen in batch if (found := destinations.get(seen.placement_id)) is not None and not found.answer.location)
-    return {person_of(seen.recipient) for seen in shown} | {person_of(click.seen.recipient) for click in acting}
+    shown = {placement_id for placement_id, destination in destinations.items() if not destination.answer.location}
+    needed = {person_of(click.seen.recipient) for click in acting}
+    return needed | {person_of(seen.recipient) for seen in batch if seen.placement_id in shown} if shown else needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,25 +175,21 @@ class _Results:
 
     def _of_one(self, seen: SeenClick, duplicate: bool) -> Result:
         destination = self.destinations.get(seen.placement_id)
-        if (kind := self.special.get(seen.placement_id)) is not None:
-            return SpecialLink(kind)
         if destination is None:
-            return DomainError(Reason.token_invalid, "the token's placement does not exist")
+            kind = self.special.get(seen.placement_id)
+            return SpecialLink(kind) if kind else DomainError(Reason.token_invalid, "the token's placement does not exist")
         if seen.id in self.waiting:
             return self.waiting[seen.id]
         before = self.stored.get(seen.id)
-        click = Click.model_construct(
-            id=click_text(seen.id),
-            placement_id=seen.placement_id,
-            link_id=destination.link.id,
-            mailing_id=destination.mailing.id,
-            recipient=before.recipient if before else seen.identity,
-            verdict=before.verdict if before else seen.verdict,
-            evidence=before.evidence if before else seen.evidence,
-            test=before.test if before else seen.test,
-            actions=self.outcomes.get(seen.id, []),
-        )
         person = self.persons.get(person_of(seen.recipient))
-        answer = before.answer if before else self.new[seen.id].answer
-        names = (destination.mailing.language, destination.link.name, destination.mailing.name, person.name if person else "")
-        return RecordedClick(click, duplicate, answer, *names, in_remote_crm=self.for_remote_crm.get(seen.id, 0))
+        return RecordedClick(
+            seen,
+            destination.link,
+            destination.mailing,
+            before,
+            duplicate,
+            self.outcomes.get(seen.id, []),
+            before.answer if before else self.new[seen.id].answer,
+            person.name if person else "",
+            self.for_remote_crm.get(seen.id, 0),
+        )

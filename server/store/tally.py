@@ -1,139 +1,171 @@
 """What a batch of clicks adds to every figure, made in memory and written with one statement per table. Source: DESIGN, Counters."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from server.model.click import SeenClick
-from server.store.destinations import Destination
-from server.store.sql import Statements
+from server.store.click_rows import NewClick
+from server.store.sql import Insert, Statements, array
 
 QUARTER = 900_000_000
 """Microseconds of a roll-up: 15 minutes, since an hour cannot give a day in India."""
 
 _CLICKS, _CLICKERS, _SUSPECTED = 0, 1, 2
 
+Clicker = tuple[int, int, int, int]
+"""A recipient on a link in a mailing: link, its generation, recipient, mailing. The key of its row."""
+
 
 class Tally:
-    """The figures of one batch."""
+    """The figures of one batch: of each list [clicks, clickers, suspected], of a clicker [clicks, first time, last time]."""
 
-    def __init__(self) -> None:
-        self._links: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
-        self._mailings: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
-        self._pairs: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
-        self._pair_times: dict[tuple[int, int], tuple[int, int]] = {}
-        self._quarters: dict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
-        self._clickers: dict[tuple[int, int, int, int], list[int]] = {}
-        self._known_of_link: set[tuple[int, int, int]] = set()
-        self._known_of_mailing: set[tuple[int, int]] = set()
-        self._known_of_pair: set[tuple[int, int, int, int]] = set()
+    def __init__(self, clicks: Iterable[NewClick]) -> None:
+        """Counts these clicks in memory."""
+        self._links: dict[int, list[int]] = {}
+        self._mailings: dict[int, list[int]] = {}
+        self._pairs: dict[tuple[int, int], list[int]] = {}
+        self._pair_times: dict[tuple[int, int], list[int]] = {}
+        self._quarters: dict[tuple[int, int, int], list[int]] = {}
+        self._clickers: dict[Clicker, list[int]] = {}
+        self._first_quarters: dict[Clicker, list[int]] = {}
+        self._new: list[Clicker] = []
+        for click in clicks:
+            if click.counts:
+                self._count(click)
+            elif click.is_suspected:
+                self._suspect(click)
 
-    def know(self, statements: Statements, counted: Iterable[tuple[Destination, int]]) -> None:
-        """Looks up who of the recipients of these counted clicks is a clicker already."""
-        of_link, of_mailing = set(), set()
-        for destination, recipient in counted:
-            if recipient:
-                of_link.add((destination.link.id, destination.link.generation, recipient))
-                if destination.mailing.id:
-                    of_mailing.add((destination.mailing.id, recipient))
-        lock_recipients(statements, {recipient for _, _, recipient in of_link})
-        select = "SELECT link_id, generation, recipient, mailing_id FROM clicker WHERE (link_id, generation, recipient) IN"
-        for link_id, generation, recipient, mailing_id in statements.matching(select, sorted(of_link)):
-            self._known_of_link.add((link_id, generation, recipient))
-            self._known_of_pair.add((link_id, generation, recipient, mailing_id))
-        select = "SELECT DISTINCT mailing_id, recipient FROM clicker WHERE (mailing_id, recipient) IN"
-        self._known_of_mailing.update((row.mailing_id, row.recipient) for row in statements.matching(select, sorted(of_mailing)))
-
-    def suspect(self, click: SeenClick, destination: Destination) -> None:
-        """Adds a click that was no human's."""
-        link_id, mailing_id = destination.link.id, destination.mailing.id
-        self._links[link_id][_SUSPECTED] += 1
-        if mailing_id:
-            self._mailings[mailing_id][_SUSPECTED] += 1
-        self._pairs[mailing_id, link_id][_SUSPECTED] += 1
-        self._quarters[click.placement_id, destination.link.generation, click.microseconds // QUARTER][1] += 1
-
-    def count(self, click: SeenClick, destination: Destination, recipient: int) -> None:
-        """Adds a human's click; recipient 0 counts in clicks, never in clickers."""
-        link_id, mailing_id, generation, time = destination.link.id, destination.mailing.id, destination.link.generation, click.microseconds
-        self._links[link_id][_CLICKS] += 1
-        if mailing_id:
-            self._mailings[mailing_id][_CLICKS] += 1
-        self._pairs[mailing_id, link_id][_CLICKS] += 1
-        first, last = self._pair_times.get((mailing_id, link_id), (time, time))
-        self._pair_times[mailing_id, link_id] = (min(first, time), max(last, time))
-        quarter = self._quarters[click.placement_id, generation, time // QUARTER]
-        quarter[0] += 1
-        if recipient:
-            quarter[2] += self._clicker(link_id, generation, recipient, mailing_id, time)
+    def settle(self, statements: Statements) -> None:
+        """Adds the clicks of clickers to their rows, and counts those who are new. Asks for rows, so it comes before `write`."""
+        clickers = sorted(self._clickers)
+        self._new = new = self._without_row(statements, clickers)
+        # Who is a clicker on this link, or in this mailing, in another row: only a new row can make one more of either.
+        links = sorted({key[:3] for key in new})
+        mailings = sorted({(mailing_id, recipient) for _, _, recipient, mailing_id in new if mailing_id})
+        of_link, of_mailing = statements.present([(_OF_LINK, links), (_OF_MAILING, mailings)])
+        for key in new:
+            link_id, _, recipient, mailing_id = key
+            self._pairs[mailing_id, link_id][_CLICKERS] += 1
+            self._first_quarters[key][2] += 1
+            if key[:3] not in of_link:
+                of_link.add(key[:3])
+                self._links[link_id][_CLICKERS] += 1
+            if mailing_id and (mailing_id, recipient) not in of_mailing:
+                of_mailing.add((mailing_id, recipient))
+                self._mailings[mailing_id][_CLICKERS] += 1
 
     def write(self, statements: Statements) -> None:
-        """Adds all of it to the figures in the database, each table in the order of its key so that two servers do not deadlock."""
-        statements.each(_ADD_CLICKERS, [(*key, *figures) for key, figures in sorted(self._clickers.items())])
-        statements.each(_add_to("link_count", "link_id"), [(key, *figures) for key, figures in sorted(self._links.items())])
-        statements.each(_add_to("mailing_count", "mailing_id"), [(key, *figures) for key, figures in sorted(self._mailings.items())])
+        """Adds all else to the figures in the database, each table in the order of its key so that two servers do not deadlock."""
+        statements.insert(_INSERT_CLICKERS, [(*key, *self._clickers[key]) for key in self._new])
+        statements.insert(_ADD_LINKS, [(key, *figures) for key, figures in sorted(self._links.items())])
+        statements.insert(_ADD_MAILINGS, [(key, *figures) for key, figures in sorted(self._mailings.items())])
         pairs = [(*key, *figures, *self._pair_times.get(key, (None, None))) for key, figures in sorted(self._pairs.items())]
-        statements.each(_ADD_PAIRS, pairs)
-        statements.each(_ADD_QUARTERS, [(*key, *figures) for key, figures in sorted(self._quarters.items())])
+        statements.insert(_ADD_PAIRS, pairs)
+        statements.insert(_ADD_QUARTERS, [(*key, *figures) for key, figures in sorted(self._quarters.items())])
 
-    def _clicker(self, link_id: int, generation: int, recipient: int, mailing_id: int, time: int) -> int:
-        """Counts a clicker where it is new; 1 when it is new on this link in this mailing."""
-        if (link_id, generation, recipient) not in self._known_of_link:
-            self._known_of_link.add((link_id, generation, recipient))
-            self._links[link_id][_CLICKERS] += 1
-        if mailing_id and (mailing_id, recipient) not in self._known_of_mailing:
-            self._known_of_mailing.add((mailing_id, recipient))
-            self._mailings[mailing_id][_CLICKERS] += 1
-        key = (link_id, generation, recipient, mailing_id)
-        figures = self._clickers.get(key)
-        if figures is None:
-            self._clickers[key] = [1, time, time]
-        else:
-            figures[0] += 1
-            figures[1], figures[2] = min(figures[1], time), max(figures[2], time)
-        if key in self._known_of_pair:
-            return 0
-        self._known_of_pair.add(key)
-        self._pairs[mailing_id, link_id][_CLICKERS] += 1
-        return 1
+    def _suspect(self, click: NewClick) -> None:
+        self._figures(click, click.seen.microseconds, _SUSPECTED)[1] += 1
+
+    def _count(self, click: NewClick) -> None:
+        """Adds a human's click; recipient 0 counts in clicks, never in clickers."""
+        time = click.seen.microseconds
+        quarter = self._figures(click, time, _CLICKS)
+        quarter[0] += 1
+        link_id, mailing_id, recipient = click.destination.link.id, click.destination.mailing.id, click.seen.identity
+        _stretch(self._pair_times.setdefault((mailing_id, link_id), [time, time]), time)
+        if recipient:
+            key = (link_id, click.destination.link.generation, recipient, mailing_id)
+            if figures := self._clickers.get(key):
+                figures[0] += 1
+                figures[1], figures[2] = min(figures[1], time), max(figures[2], time)
+            else:
+                self._clickers[key] = [1, time, time]
+                self._first_quarters[key] = quarter
+
+    def _figures(self, click: NewClick, time: int, which: int) -> list[int]:
+        """Adds 1 to that figure of the link, the mailing and the link in the mailing; the figures of the quarter, clicks and suspected."""
+        link, mailing_id = click.destination.link, click.destination.mailing.id
+        self._links.setdefault(link.id, [0, 0, 0])[which] += 1
+        if mailing_id:
+            self._mailings.setdefault(mailing_id, [0, 0, 0])[which] += 1
+        self._pairs.setdefault((mailing_id, link.id), [0, 0, 0])[which] += 1
+        return self._quarters.setdefault((click.seen.placement_id, link.generation, time // QUARTER), [0, 0, 0])
+
+    def _without_row(self, statements: Statements, clickers: Sequence[Clicker]) -> list[Clicker]:
+        """Adds to the rows of these clickers, on PostgreSQL with their recipients locked; those who have none, in order."""
+        if statements.is_sqlite:
+            changed = statements.changed(_ADD_TO_CLICKER, ((*self._clickers[key], *key) for key in clickers))
+            return [key for key, had_row in zip(clickers, changed, strict=True) if not had_row]
+        if not clickers:
+            return []
+        columns = zip(*((*key, *self._clickers[key]) for key in clickers), strict=True)
+        lock = (_LOCK, [_buckets(recipient for _, _, recipient, _ in clickers)])
+        _, had_row = statements.rows_of_each([lock, (_ADD_TO_CLICKERS, [array(_BIG, column) for column in columns])])
+        return sorted(set(clickers) - set(map(tuple, had_row)))
 
 
 def lock_recipients(statements: Statements, recipients: set[int]) -> None:
     """On PostgreSQL, has other servers wait with the same recipients, or two could count one clicker twice. SQLite has one writer."""
-    if not statements.is_sqlite:
-        buckets = {recipient % 128 for recipient in recipients}
-        statements.each("SELECT pg_advisory_xact_lock(7450, ?)", [(bucket,) for bucket in sorted(buckets)])
+    if recipients and not statements.is_sqlite:
+        statements.rows(_LOCK, [_buckets(recipients)])
 
 
-def _add_to(table: str, key: str) -> str:
-    added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in ("clicks", "clickers", "suspected"))
-    return f"INSERT INTO {table} ({key}, clicks, clickers, suspected) VALUES (?, ?, ?, ?) ON CONFLICT ({key}) DO UPDATE SET {added}"
+def _buckets(recipients: Iterable[int]) -> list[int]:
+    return sorted({recipient % 128 for recipient in recipients})
 
 
-_ADD_CLICKERS = """
-INSERT INTO clicker (link_id, generation, recipient, mailing_id, clicks, first_time, last_time) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (link_id, generation, recipient, mailing_id) DO UPDATE SET
-  clicks = clicker.clicks + excluded.clicks,
-  first_time = CASE WHEN excluded.first_time < clicker.first_time THEN excluded.first_time ELSE clicker.first_time END,
-  last_time = CASE WHEN excluded.last_time > clicker.last_time THEN excluded.last_time ELSE clicker.last_time END
+def _stretch(times: list[int], time: int) -> None:
+    if time < times[0]:
+        times[0] = time
+    elif time > times[1]:
+        times[1] = time
+
+
+def _adding(table: str, *columns: str) -> str:
+    return ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in columns)
+
+
+_BIG = "bigint"
+_FIGURES = {"clicks": _BIG, "clickers": _BIG, "suspected": _BIG}
+_CLICKER = {"link_id": _BIG, "generation": _BIG, "recipient": _BIG, "mailing_id": _BIG}
+
+_LOCK = "SELECT pg_advisory_xact_lock(7450, bucket) FROM unnest(?::int[]) AS bucket"
+_OF_LINK = "SELECT DISTINCT link_id, generation, recipient FROM clicker WHERE (link_id, generation, recipient) IN"
+_OF_MAILING = "SELECT DISTINCT mailing_id, recipient FROM clicker WHERE (mailing_id, recipient) IN"
+_ADD_TO_CLICKER = """
+UPDATE clicker SET clicks = clicks + ?, first_time = min(first_time, ?), last_time = max(last_time, ?)
+WHERE link_id = ? AND generation = ? AND recipient = ? AND mailing_id = ?
 """
-
+_ADD_TO_CLICKERS = """
+UPDATE clicker SET clicks = clicker.clicks + added.clicks, first_time = least(clicker.first_time, added.first_time),
+  last_time = greatest(clicker.last_time, added.last_time)
+FROM unnest(?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[])
+  AS added (link_id, generation, recipient, mailing_id, clicks, first_time, last_time)
+WHERE clicker.link_id = added.link_id AND clicker.generation = added.generation
+  AND clicker.recipient = added.recipient AND clicker.mailing_id = added.mailing_id
+RETURNING clicker.link_id, clicker.generation, clicker.recipient, clicker.mailing_id
+"""
+_INSERT_CLICKERS = Insert("clicker", {**_CLICKER, "clicks": _BIG, "first_time": _BIG, "last_time": _BIG})
+_ADD_LINKS = Insert(
+    "link_count",
+    {"link_id": _BIG, **_FIGURES},
+    f"ON CONFLICT (link_id) DO UPDATE SET {_adding('link_count', *_FIGURES)}",
+)
+_ADD_MAILINGS = Insert(
+    "mailing_count",
+    {"mailing_id": _BIG, **_FIGURES},
+    f"ON CONFLICT (mailing_id) DO UPDATE SET {_adding('mailing_count', *_FIGURES)}",
+)
 # A time is NULL until the first counted click; comparing with NULL is not true, so the other branch decides.
-_ADD_PAIRS = """
-INSERT INTO mailing_link_count (mailing_id, link_id, clicks, clickers, suspected, first_time, last_time) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (mailing_id, link_id) DO UPDATE SET
-  clicks = mailing_link_count.clicks + excluded.clicks,
-  clickers = mailing_link_count.clickers + excluded.clickers,
-  suspected = mailing_link_count.suspected + excluded.suspected,
+_ADD_PAIRS = Insert(
+    "mailing_link_count",
+    {"mailing_id": _BIG, "link_id": _BIG, **_FIGURES, "first_time": _BIG, "last_time": _BIG},
+    f"""ON CONFLICT (mailing_id, link_id) DO UPDATE SET {_adding("mailing_link_count", *_FIGURES)},
   first_time = CASE WHEN mailing_link_count.first_time IS NULL OR excluded.first_time < mailing_link_count.first_time
     THEN excluded.first_time ELSE mailing_link_count.first_time END,
   last_time = CASE WHEN mailing_link_count.last_time IS NULL OR excluded.last_time > mailing_link_count.last_time
-    THEN excluded.last_time ELSE mailing_link_count.last_time END
-"""
-
-_ADD_QUARTERS = """
-INSERT INTO roll_up (placement_id, generation, quarter, clicks, suspected, first_clicks) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (placement_id, generation, quarter) DO UPDATE SET
-  clicks = roll_up.clicks + excluded.clicks,
-  suspected = roll_up.suspected + excluded.suspected,
-  first_clicks = roll_up.first_clicks + excluded.first_clicks
-"""
+    THEN excluded.last_time ELSE mailing_link_count.last_time END""",
+)
+_ADD_QUARTERS = Insert(
+    "roll_up",
+    {"placement_id": _BIG, "generation": _BIG, "quarter": _BIG, "clicks": _BIG, "suspected": _BIG, "first_clicks": _BIG},
+    f"""ON CONFLICT (placement_id, generation, quarter) DO UPDATE SET {_adding("roll_up", "clicks", "suspected", "first_clicks")}""",
+)

@@ -1,1 +1,1 @@
-"""Faults that a test of a second cannot show: power cuts, full and failing disks, kills and cuts by the hundred, with an oracle outside."""
+"""Faults that are injected into a running house, and what recipients notice of them: `make chaos`."""

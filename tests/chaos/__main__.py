@@ -2,6 +2,7 @@
 
 import argparse
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos import away, bad_disks, disk, kills, power
+from tests.chaos import away, bad_disks, kills, power, slow_clients
 from tests.chaos.frame import Fault, Run, hold
 
 
@@ -19,22 +20,31 @@ class Kind:
 
     fault: Fault
     count: int
-    needs_disk: bool = False
+    needs: str = ""
+    """What it needs besides Python."""
     alone: bool = False
     """Measures how long recipients wait: nothing else runs meanwhile."""
 
 
+async def slow_and_resetting_clients(run: Run) -> None:
+    """A thousand slow connections, three times, and 100,000 HTTP/2 streams that are reset; a line for each."""
+    problems = await slow_clients.attack_all(run.folder)
+    run.expect(not problems, f"{problems} problems with slow clients, see above")
+    run.remarks.append("the lines above")
+
+
 FAULTS = {
-    "power-sqlite": Kind(power.cut_under_sqlite, 200, needs_disk=True),
+    "slow-clients": Kind(slow_and_resetting_clients, 1, needs="slowhttptest"),
+    "power-sqlite": Kind(power.cut_under_sqlite, 200, needs="fuse3"),
     "kill-front": Kind(kills.kill_front_door, 200),
     "kill-server": Kind(kills.kill_server, 100),
-    "power-journal": Kind(power.cut_under_journal, 100, needs_disk=True),
+    "power-journal": Kind(power.cut_under_journal, 100, needs="fuse3"),
     "network-cut": Kind(away.network_cut, 100),
-    "disk-database": Kind(bad_disks.database_disk, 3, needs_disk=True),
-    "disk-front": Kind(bad_disks.front_disk, 3, needs_disk=True),
+    "disk-database": Kind(bad_disks.database_disk, 3, needs="fuse3"),
+    "disk-front": Kind(bad_disks.front_disk, 3, needs="fuse3"),
     "half-open": Kind(away.half_open, 3),
-    "careless-server": Kind(power.careless_server, 1, needs_disk=True),
-    "careless-front": Kind(power.careless_front, 1, needs_disk=True),
+    "careless-server": Kind(power.careless_server, 1, needs="fuse3"),
+    "careless-front": Kind(power.careless_front, 1, needs="fuse3"),
     "locked": Kind(away.database_locked, 1, alone=True),
     "database-away": Kind(away.database_stopped, 1, alone=True),
     "server-away": Kind(away.server_away, 1, alone=True),
@@ -49,8 +59,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--jobs", type=int, default=2, help="how many faults run at a time")
     arguments = parser.parse_args()
-    if any(FAULTS[name].needs_disk for name in arguments.only) and (missing := disk.missing()):
-        raise SystemExit(f"make chaos needs {missing}")
+    needed = {FAULTS[name].needs for name in arguments.only}
+    if missing := [f"{each} ({hint})" for each, hint in _missing().items() if each in needed]:
+        raise SystemExit(f"make chaos needs {' and '.join(missing)}")
     if len(arguments.only) == 1:
         sys.exit(not _hold(arguments.only[0], arguments))
     failed: list[str] = []
@@ -63,6 +74,18 @@ def main() -> None:
     if failed:
         print(f"failed: {', '.join(failed)}; again with SEED={arguments.seed}")
     sys.exit(bool(failed))
+
+
+def _missing() -> dict[str, str]:
+    """What is not there, and what to do about it."""
+    found = {}
+    if shutil.which("slowhttptest") is None:
+        found["slowhttptest"] = "Debian: apt-get install slowhttptest"
+    if shutil.which("fusermount3") is None:
+        found["fuse3"] = "Debian: apt-get install fuse3"
+    elif not Path("/dev/fuse").exists():
+        found["fuse3"] = "the device /dev/fuse; a container needs --device /dev/fuse --cap-add SYS_ADMIN"
+    return found
 
 
 def _hold_apart(name: str, arguments: argparse.Namespace) -> bool:

@@ -1,7 +1,6 @@
 """Disks of a test run: each a process of its own (fuse_disk.py) that is told of cuts and faults."""
 
 import contextlib
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,12 +50,3 @@ class Disk:
         assert self._process.stdout is not None
         said = self._process.stdout.readline().strip()
         assert said == answer, f"the disk said {said!r} instead of {answer!r}"
-
-
-def missing() -> str | None:
-    """What to install for disks, if anything is missing."""
-    if shutil.which("fusermount3") is None:
-        return "fuse3 (Debian: apt-get install fuse3)"
-    if not Path("/dev/fuse").exists():
-        return "the device /dev/fuse (a container needs --device /dev/fuse --cap-add SYS_ADMIN)"
-    return None

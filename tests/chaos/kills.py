@@ -5,7 +5,6 @@ import os
 import random
 import signal
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from tests.chaos.frame import Run, Scene, scene
 from tests.chaos.proxy import Proxy
@@ -24,20 +23,16 @@ async def kill_front_door(run: Run) -> None:
         front = here.house.front
         assert front is not None
         workers = 0
-        whole = True  # granian ends when a worker dies for the second time within 5.5 s, and whoever supervises it starts it again
 
         async def kill(chance: random.Random) -> None:
-            nonlocal workers, whole
+            nonlocal workers
             network.cut() if chance.random() < 0.5 else network.mend()
-            children = _children(front.pid)
-            if whole and children and chance.random() < 0.7:
+            if chance.random() < 0.5 and (children := front.children):
                 os.kill(chance.choice(children), signal.SIGKILL)
-                whole = False
                 workers += 1
                 return
             await asyncio.to_thread(front.kill)
             await asyncio.to_thread(front.start, "event='serving'")
-            whole = True
 
         await _again_and_again(here, kill)
         network.mend()
@@ -67,8 +62,3 @@ async def _again_and_again(here: Scene, kill: Callable[[random.Random], Awaitabl
             await here.browsers.answered(chance.randint(*BETWEEN))
             await kill(chance)
         await here.browsers.answered(1)
-
-
-def _children(pid: int) -> list[int]:
-    """The workers of a front door."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -54,3 +54,23 @@ async def browser(anyio_backend: str) -> AsyncIterator[httpx2.AsyncClient]:
     """Something that opens URLs as a recipient does, and does not follow redirects."""
     async with httpx2.AsyncClient(timeout=20, headers={"user-agent": "Mozilla/5.0 (a test)"}) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def sqlite_house(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[House]:
+    """A house on SQLite for tests of the front door, which does not know what database there is."""
+    folder: Path = tmp_path_factory.mktemp("front")
+    opened = House(folder / "var", f"sqlite:///{shutil.copy(sqlite_template, folder / 'test.db')}")
+    try:
+        opened.start()
+        yield opened
+    finally:
+        opened.stop()
+
+
+@pytest.fixture
+async def sqlite_campaign(sqlite_house: House, anyio_backend: str) -> AsyncIterator[Campaign]:
+    """A marketer, connected to that house's server."""
+    stubs = Stubs(sqlite_house.address)
+    yield Campaign(stubs)
+    await stubs.channel.close()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, insert, select
+from sqlalchemy import func, insert, select
 
 from server.model.crm import Catalog, CatalogEntry, Person
 from server.model.crm_actions import NOT_TAKEN, EffectsOutcome
@@ -16,6 +16,7 @@ from server.store.outbox_tables import crm_applied
 from server.store.requests import RequestId
 from server.store.types import to_microseconds
 from tests.support.effects import action, follow_up, join, outcomes_of, service_request, set_field
+from tests.support.statements import listen
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 NO_REQUEST = RequestId("", b"", NOW)
@@ -34,12 +35,11 @@ def count(database: Database, table: Any) -> int:
     return database.read(lambda connection: connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
-def test_a_hundred_actions_cost_as_many_statements_as_one(database: Database) -> None:
+def test_a_hundred_actions_cost_as_many_statements_as_one(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     user, selection = entry(database, Catalog.user, "Liv"), entry(database, Catalog.selection, "Tour")
     people = [person(database, f"Person {number}") for number in range(100)]
     store = CrmStore(database)
-    statements: list[str] = []
-    event.listen(database.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    statements = listen(monkeypatch)
 
     def cost(some: list[int], round_number: int) -> int:
         statements.clear()
@@ -57,7 +57,7 @@ def test_a_hundred_actions_cost_as_many_statements_as_one(database: Database) ->
         assert outcomes_of(store.apply(actions, NOW)) == [APPLIED] * len(some)
         return len(statements)
 
-    assert cost(people[:1], 1) == cost(people, 2)
+    assert cost(people[:1], 1) == cost(people, 2) >= 8
 
 
 @pytest.mark.parametrize("value", ["\ud800", "\0"])

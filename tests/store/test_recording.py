@@ -12,12 +12,13 @@ from uuid_utils import uuid7
 import server.actions
 from server.house import now
 from server.model.action import LinkAction
-from server.model.click import Evidence, RecordedClick, SeenClick
+from server.model.click import Evidence, SeenClick
 from server.model.crm import Catalog, CatalogEntry, Person
 from server.model.errors import DomainError, Reason
 from server.model.ids import person_recipient
-from server.model.link import CountedLink, Link, Redirect
+from server.model.link import CountedLink, Form, Link, Redirect
 from server.model.mailing import GoogleAnalytics, Mailing, MessagePart
+from server.model.recorded_click import RecordedClick
 from server.store import click_tables
 from server.store.clickers import ClickerStore
 from server.store.crm_tables import EntryRow, PersonRow
@@ -61,6 +62,12 @@ class Setup:
     def click(self, person_id: int, link: int = 0, method: str = "GET", **fields: Any) -> SeenClick:
         flags: dict[str, Any] = {"test": False, "do_not_track": False} | fields
         return SeenClick(uuid7().bytes, self.placements[link].id, person_recipient(person_id), evidence=Evidence(method=method), **flags)
+
+    def answer_by(self, response: Redirect | Form) -> None:
+        """Changes what the first link leads to, as another process would."""
+        table = click_tables.metadata.tables["link"]
+        changes = {"response": response, "revision": table.c.revision + 1}
+        self.database.write(lambda connection: connection.execute(update(table).where(table.c.id == self.one.id).values(**changes)))
 
     def counts(self, link: CountedLink) -> tuple[int, int, int]:
         counts = self.links.get([link.id])[0].counts

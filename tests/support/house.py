@@ -49,6 +49,12 @@ class House:
         self.front.start("event='serving'")
         self.wait_ready()
 
+    def another_front(self, **settings: str) -> "tuple[Process, str]":
+        """A second front door before the same server, not started, and its address."""
+        url = f"127.0.0.1:{_free_port()}"
+        more = {f"TRACKEDLINKS_{name.upper()}": value for name, value in settings.items()}
+        return Process("redirect", {**self.environment, "TRACKEDLINKS_FRONT_LISTEN": url, **more}), f"http://{url}"
+
     def wait_ready(self) -> None:
         """Returns when the front door is connected to the server; fails after half a minute."""
         with httpx2.Client(transport=httpx2.HTTPTransport(retries=20)) as client:
@@ -116,6 +122,15 @@ class Process:
         self._reader.start()
         if not seen.wait(START_SECONDS) or not any(re.search(sign, line) for line in self.lines):
             raise AssertionError(f"{self._module} did not start:\n{''.join(self.lines)}")
+
+    @property
+    def children(self) -> list[int]:
+        """The ids of the processes it has started."""
+        return [int(child) for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def logged(self, sign: str) -> int:
+        """How many lines of its log match `sign`."""
+        return sum(1 for line in self.lines if re.search(sign, line))
 
     def kill(self) -> None:
         """Kills it and its children without a chance to finish anything."""
