@@ -26,6 +26,10 @@ class Kind:
     """Measures how long recipients wait: nothing else runs meanwhile."""
 
 
+MANY = 100
+"""What is injected less often than so is slow."""
+
+
 async def slow_and_resetting_clients(run: Run) -> None:
     """A thousand slow connections, three times, and 100,000 HTTP/2 streams that are reset; a line for each."""
     problems = await slow_clients.attack_all(run.folder)
@@ -54,7 +58,7 @@ FAULTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="NAME", help=", ".join(FAULTS))
-    parser.add_argument("--count", type=int, help="how often each fault is injected at most")
+    parser.add_argument("--count", type=int, help="how often each fault is injected; the slow ones once")
     parser.add_argument("--seconds", type=float, default=60, help="how long database and server are away in the long ones")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--jobs", type=int, default=2, help="how many faults run at a time")
@@ -97,7 +101,7 @@ def _hold_apart(name: str, arguments: argparse.Namespace) -> bool:
 
 def _hold(name: str, arguments: argparse.Namespace) -> bool:
     kind = FAULTS[name]
-    count = min(kind.count, arguments.count or kind.count)
+    count = kind.count if arguments.count is None else arguments.count if kind.count >= MANY else 1
     return hold(Run(name, Path(tempfile.mkdtemp(prefix="chaos-")), arguments.seed, count, arguments.seconds), kind.fault)
 
 

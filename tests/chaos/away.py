@@ -67,9 +67,10 @@ async def server_away(run: Run) -> None:
 async def network_cut(run: Run) -> None:
     """The network to the server is cut, or stalls, for a moment, again and again."""
     chance = random.Random(run.seed)
-    async with Proxy() as network, scene(run, run.count * 500, network=network) as here:
+    async with Proxy() as network, scene(run, network=network) as here:
         async with here.browsers.clicking(16, 0.04, run.seed):
             for _ in range(run.count):
+                await here.live()
                 await here.browsers.answered(chance.randint(1, 100))
                 network.cut() if chance.random() < 0.5 else network.stall()
                 await asyncio.sleep(chance.uniform(0, 1))
@@ -81,9 +82,10 @@ async def network_cut(run: Run) -> None:
 
 async def half_open(run: Run) -> None:
     """Every connection to the server is forgotten without a word."""
-    async with Proxy() as network, scene(run, run.count * 9000, network=network) as here:
+    async with Proxy() as network, scene(run, network=network) as here:
         async with here.browsers.clicking(16, 0.04, run.seed):
             for _ in range(run.count):
+                await here.live()
                 await here.browsers.answered(100)
                 network.forget()
                 await asyncio.sleep(1)

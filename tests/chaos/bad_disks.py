@@ -6,8 +6,7 @@ from tests.chaos.disk import Disk
 from tests.chaos.frame import Run, Scene, scene, sound
 from tests.chaos.proxy import Proxy
 
-CALLERS, PAUSE = 16, 0.04
-CLICKS = 4000
+CALLERS, PAUSE = 16, 0.08
 SOME = 150
 """Clicks that are answered in each state of the disk."""
 
@@ -16,9 +15,10 @@ async def database_disk(run: Run) -> None:
     """The disk of the server's database is full, then its fsync fails; recipients do not notice. Then its power is cut as well."""
     with Disk(run.folder / "disk") as disk:
         database = disk.folder / "chaos.db"
-        async with scene(run, run.count * CLICKS, f"sqlite:///{database}") as here:
+        async with scene(run, database_url=f"sqlite:///{database}") as here:
             async with here.browsers.clicking(CALLERS, PAUSE, run.seed):
                 for number in range(run.count):
+                    await here.live()
                     for state in ("full", "well", "failing", "well", "failing"):
                         disk.become(state)
                         await here.browsers.answered(SOME)
@@ -39,7 +39,7 @@ async def front_disk(run: Run) -> None:
     """
     async with Proxy() as network:
         with Disk(run.folder / "house" / "front") as disk:
-            async with scene(run, run.count * CLICKS, network=network, commit_seconds="2") as here:
+            async with scene(run, network=network, commit_seconds="2") as here:
                 for number in range(run.count):
                     await _bad_front(here, disk, network, run.seed + number)
                 network.mend()
@@ -50,6 +50,7 @@ async def front_disk(run: Run) -> None:
 async def _bad_front(here: Scene, disk: Disk, network: Proxy, seed: int) -> None:
     front = here.house.front
     assert front is not None
+    await here.oracle.send_more()
     async with here.browsers.clicking(CALLERS, PAUSE, seed):
         await here.browsers.answered(SOME)
         for state in ("full", "failing"):  # the server is there: the journal is not needed

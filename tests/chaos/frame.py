@@ -14,7 +14,7 @@ from pathlib import Path
 from redirect.segments import segments_in
 from redirect.snapshot import Snapshot
 from tests.chaos.browsers import Browsers
-from tests.chaos.oracle import Oracle
+from tests.chaos.oracle import FEW, Oracle
 from tests.chaos.proxy import Proxy
 from tests.support.house import House
 
@@ -22,6 +22,8 @@ DRAIN_SECONDS = 10.0
 """How long the journal may take to be empty once the server is well."""
 
 START_SECONDS = 20.0
+LIVE_SECONDS = 1.0
+"""How long the journal may take to be empty before it does not matter."""
 
 
 @dataclass(slots=True)
@@ -84,6 +86,14 @@ class Scene:
                 waiting += any(segment.read(16))
         return waiting
 
+    async def live(self) -> None:
+        """Returns when the server stores clicks, if possible those of recipients who wait for it; sees to URLs for more of them."""
+        await self.oracle.send_more()
+        counted, started = await self.oracle.counted(), time.monotonic()
+        async with asyncio.timeout(START_SECONDS):
+            while await self.oracle.counted() == counted or (self.waiting and time.monotonic() < started + LIVE_SECONDS):
+                await asyncio.sleep(0.02)
+
     async def drained(self, within: float = DRAIN_SECONDS) -> None:
         """Returns when the journal is empty and everything that was answered is counted; that it takes too long is a problem of the run."""
         started = time.monotonic()
@@ -116,7 +126,9 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene(run: Run, clicks: int, database_url: str = "", network: Proxy | None = None, **settings: str) -> AsyncIterator[Scene]:
+async def scene(
+    run: Run, clicks: int = 2 * FEW, database_url: str = "", network: Proxy | None = None, **settings: str
+) -> AsyncIterator[Scene]:
     """A house whose front door knows where every URL of so many clicks leads; ends with its processes."""
     if network is not None:
         settings["server"] = f"127.0.0.1:{network.port}"
@@ -126,7 +138,8 @@ async def scene(run: Run, clicks: int, database_url: str = "", network: Proxy | 
     try:
         await asyncio.to_thread(house.start)
         oracle = Oracle(house)
-        await oracle.prepare(clicks)
+        await oracle.prepare()
+        await oracle.send(clicks)
         snapshot = Snapshot(house.directory / "front" / "snapshot.db")
         deadline = time.monotonic() + START_SECONDS
         while any(snapshot.answer(placement_id) is None for placement_id in oracle.placement_ids):

@@ -9,17 +9,14 @@ from collections.abc import Awaitable, Callable
 from tests.chaos.frame import Run, Scene, scene
 from tests.chaos.proxy import Proxy
 
-CALLERS, PAUSE = 16, 0.04
-CLICKS_A_KILL = 700
-"""URLs for each kill: what is clicked until the process is back, and some more."""
-
+CALLERS, PAUSE = 16, 0.08
 BETWEEN = (1, 150)
 """Clicks that are answered between two kills, at least and at most."""
 
 
 async def kill_front_door(run: Run) -> None:
     """The front door, or one of its two workers, is killed again and again while the server is now there and now away."""
-    async with Proxy() as network, scene(run, run.count * CLICKS_A_KILL, network=network, front_workers="2") as here:
+    async with Proxy() as network, scene(run, network=network, front_workers="2") as here:
         front = here.house.front
         assert front is not None
         workers = 0
@@ -43,9 +40,10 @@ async def kill_front_door(run: Run) -> None:
 
 async def kill_server(run: Run) -> None:
     """The server is killed again and again; recipients do not notice."""
-    async with scene(run, run.count * CLICKS_A_KILL) as here:
+    async with scene(run) as here:
 
         async def kill(_: random.Random) -> None:
+            await here.live()
             await asyncio.to_thread(here.house.server.kill)
             await asyncio.to_thread(here.house.server.start, "event='serving'")
 
@@ -59,6 +57,7 @@ async def _again_and_again(here: Scene, kill: Callable[[random.Random], Awaitabl
     chance = random.Random(here.run.seed)
     async with here.browsers.clicking(CALLERS, PAUSE, here.run.seed):
         for _ in range(here.run.count):
+            await here.oracle.send_more()
             await here.browsers.answered(chance.randint(*BETWEEN))
             await kill(chance)
         await here.browsers.answered(1)

@@ -15,6 +15,12 @@ EVERY_CLICK, ONCE = link_pb2.REPEAT_POLICY_EVERY_CLICK, link_pb2.REPEAT_POLICY_O
 ACTING_EVERY = 8
 """One URL of so many belongs to the link whose clicks act on the CRM."""
 
+ACTING_PLACEMENTS, PLAIN_PLACEMENTS = 20, 5
+"""Uses of each link in its mailing."""
+
+FEW = 3000
+"""URLs that are clicked in some seconds."""
+
 STRANGER = 1_000_000
 """From here on nobody has a card: the link that only redirects needs none."""
 
@@ -42,24 +48,38 @@ class Oracle:
         self.links: list[int] = []
         self.placement_ids: set[int] = set()
         self._tickets: deque[Ticket] = deque()
+        self._mailings: list[int] = []
+        self._user = self._strangers = 0
 
-    async def prepare(self, clicks: int) -> None:
-        """Sends the mailing to so many recipients that each of so many clicks has a URL of its own."""
-        persons = 20 + clicks // 1000
+    async def prepare(self) -> None:
+        """Makes the links, and a mailing of each."""
         async with connected(self.house) as campaign:
-            user = await campaign.entry("USER", "User")
-            cards = [await campaign.person(f"Person {number}", our_contact_id=user) for number in range(persons)]
-            acting = await campaign.link("Acting", actions=_actions())
-            plain = await campaign.link("Plain")
-            self.links = [acting.id, plain.id]
-            per_card = clicks // ACTING_EVERY // persons + 1
-            acted = await self._send(campaign, acting.id, per_card, cards)
-            redirected = await self._send(campaign, plain.id, 5, [STRANGER + number for number in range(clicks // 5 + 1)])
-        while redirected:
-            if len(redirected) % ACTING_EVERY == 0 and acted:
-                self._tickets.append(acted.pop())
-            self._tickets.append(redirected.pop())
-        self.placement_ids = {ticket.placement_id for ticket in self._tickets}
+            self._user = await campaign.entry("USER", "User")
+            for name, actions, placements in (("Acting", _actions(), ACTING_PLACEMENTS), ("Plain", [], PLAIN_PLACEMENTS)):
+                link = await campaign.link(name, actions=actions)
+                mailing = await campaign.mailing()
+                await campaign.track(mailing.id, f'<a href="trackedlink:{link.id}">x</a>'.encode() * placements)
+                self.links.append(link.id)
+                self._mailings.append(mailing.id)
+
+    async def send(self, clicks: int) -> None:
+        """Sends the mailings to so many more recipients that each of so many more clicks has a URL of its own."""
+        async with connected(self.house) as campaign:
+            cards = [
+                await campaign.person("Person", our_contact_id=self._user) for _ in range(clicks // ACTING_EVERY // ACTING_PLACEMENTS + 1)
+            ]
+            strangers = [STRANGER + self._strangers + number for number in range(clicks // PLAIN_PLACEMENTS + 1)]
+            self._strangers += len(strangers)
+            acting, plain = [await self._sent(campaign, *each) for each in zip(self._mailings, (cards, strangers), strict=True)]
+        while plain:
+            if len(plain) % ACTING_EVERY == 0 and acting:
+                self._tickets.append(acting.pop())
+            self._tickets.append(plain.pop())
+
+    async def send_more(self) -> None:
+        """Sees to it that there are URLs for a while; the server must be there."""
+        if len(self._tickets) < FEW:
+            await self.send(2 * FEW)
 
     def next_ticket(self) -> Ticket | None:
         """A URL that nobody has clicked yet; None when there is none left."""
@@ -92,22 +112,17 @@ class Oracle:
             found += [f"nobody clicked: placement {key[0]}, person {key[1]}" for key in counted if key not in told | maybe]
             return found + await _wrong_effects(campaign, clicks[self.links[0]])
 
-    async def _send(self, campaign: Campaign, link_id: int, placements: int, persons: list[int]) -> list[Ticket]:
-        html = f'<a href="trackedlink:{link_id}">x</a>'.encode() * placements
-        mailing = await campaign.mailing()
-        await campaign.track(mailing.id, html)
-        minted: list[list[str]] = []
-        for start in range(0, len(persons), 1000):
-            minted += await campaign.send(mailing.id, [person(each) for each in persons[start : start + 1000]])
-        assert self.house.directory is not None
+    async def _sent(self, campaign: Campaign, mailing_id: int, persons: list[int]) -> list[Ticket]:
         verifier = Verifier(load(self.house.directory / "keys.json"))
         tickets = []
-        for person_id, urls in zip(persons, minted, strict=True):
-            for url in urls:
-                token = url.rpartition("/")[2]
-                claims = verifier.verify(token.encode())
-                assert claims is not None
-                tickets.append(Ticket(token, claims.placement_id, person_id))
+        for start in range(0, len(persons), 1000):
+            some = persons[start : start + 1000]
+            for person_id, urls in zip(some, await campaign.send(mailing_id, [person(each) for each in some]), strict=True):
+                for token in (url.rpartition("/")[2] for url in urls):
+                    claims = verifier.verify(token.encode())
+                    assert claims is not None
+                    self.placement_ids.add(claims.placement_id)
+                    tickets.append(Ticket(token, claims.placement_id, person_id))
         return tickets
 
 

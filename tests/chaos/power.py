@@ -8,9 +8,7 @@ from tests.chaos.frame import Run, Scene, scene, sound
 from tests.chaos.proxy import Proxy
 from tests.support.house import Process
 
-CALLERS, PAUSE = 16, 0.04
-CLICKS_A_CUT = 700
-"""URLs for each cut: what is clicked until the server is back, and some more."""
+CALLERS, PAUSE = 16, 0.08
 
 
 async def cut_under_sqlite(run: Run) -> None:
@@ -18,9 +16,10 @@ async def cut_under_sqlite(run: Run) -> None:
     chance = random.Random(run.seed)
     with Disk(run.folder / "disk") as disk:
         database = disk.folder / "chaos.db"
-        async with scene(run, run.count * CLICKS_A_CUT, f"sqlite:///{database}") as here:
+        async with scene(run, database_url=f"sqlite:///{database}") as here:
             async with here.browsers.clicking(CALLERS, PAUSE, run.seed):
                 for number in range(run.count):
+                    await here.live()
                     await here.browsers.answered(chance.randint(1, 150))
                     await _cut(here.house.server, disk, run.seed + number if number % 4 else "all")
             here.expect_nobody_refused()
@@ -34,10 +33,11 @@ async def cut_under_journal(run: Run) -> None:
     chance = random.Random(run.seed)
     async with Proxy() as network:
         with Disk(run.folder / "house" / "front") as disk:
-            async with scene(run, run.count * CLICKS_A_CUT, network=network) as here:
+            async with scene(run, network=network) as here:
                 assert here.house.front is not None
                 async with here.browsers.clicking(CALLERS, PAUSE, run.seed):
                     for number in range(run.count):
+                        await here.oracle.send_more()
                         network.mend() if chance.random() < 0.3 else network.cut()
                         await here.browsers.answered(chance.randint(1, 150))
                         await _cut(here.house.front, disk, run.seed + number if number % 4 else "all")
@@ -50,11 +50,13 @@ async def cut_under_journal(run: Run) -> None:
 async def careless_server(run: Run) -> None:
     """A control: a server that does not wait for its disk must lose clicks, or the disk of these runs proves nothing."""
     with Disk(run.folder / "disk") as disk:
-        async with scene(run, 2000, f"sqlite:///{disk.folder}/chaos.db") as here:
+        async with scene(run, database_url=f"sqlite:///{disk.folder}/chaos.db") as here:
             honest = here.house.server
             await asyncio.to_thread(honest.stop)
             here.house.server = careless = Process("tests.chaos.careless_server", here.house.environment)
             await asyncio.to_thread(careless.start, "event='serving'")
+            async with here.browsers.clicking(1, PAUSE, run.seed):
+                await here.live()  # else the clicks are in the journal, which is not careless
             await _lose(here, careless, disk)
             here.house.server = honest
             await asyncio.to_thread(honest.start, "event='serving'")
@@ -65,7 +67,7 @@ async def careless_front(run: Run) -> None:
     """A control: a front door that does not wait for its journal's disk must lose clicks while the server is away."""
     async with Proxy() as network:
         with Disk(run.folder / "house" / "front") as disk:
-            async with scene(run, 2000, network=network) as here:
+            async with scene(run, network=network) as here:
                 honest = here.house.front
                 assert honest is not None
                 await asyncio.to_thread(honest.stop)
