@@ -6,12 +6,14 @@ Uvicorn is as fast but has no deadline for reading headers: 400 of 400 trickling
 import socket
 import sys
 import time
+from typing import Any
 
 import structlog
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
+from granian.server.common import AbstractServer
 from pydantic import ValidationError
 
 from redirect import token
@@ -39,14 +41,21 @@ def main() -> None:
     _refuse_taken(host.strip("[]"), int(port))
     _wait_for_server(settings)
     _refuse_damaged_keys(settings)
-    server = Granian(
-        "redirect.app:create",
-        address=host.strip("[]"),
-        port=int(port),
+    server = http_server("redirect.app:create", host.strip("[]"), int(port), settings.front_workers)
+    server.on_startup(lambda: log.info("serving", address=f"http://{settings.front_listen}"))
+    server.serve()
+
+
+def http_server(target: str, host: str, port: int, workers: int) -> AbstractServer[Any]:
+    """What serves the application that `target` (module:function) makes: the front door's, or another one to compare it with."""
+    server: AbstractServer[Any] = Granian(
+        target,
+        address=host,
+        port=port,
         interface=Interfaces.ASGI,
         factory=True,
         loop=Loops.uvloop,
-        workers=settings.front_workers,
+        workers=workers,
         http=HTTPModes.http1,
         websockets=False,
         backlog=2048,
@@ -55,8 +64,7 @@ def main() -> None:
         workers_kill_timeout=15,
         log_level=LogLevels.warning,
     )
-    server.on_startup(lambda: log.info("serving", address=f"http://{settings.front_listen}"))
-    server.serve()
+    return server
 
 
 def _refuse_taken(host: str, port: int) -> None:
