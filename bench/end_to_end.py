@@ -71,7 +71,7 @@ def _sites(stack: contextlib.ExitStack, wanted: list[str]) -> dict[str, sites.Si
     """What is compared, by name, all of it running at once: what waits costs next to nothing."""
     house = stack.enter_context(sites.started())
     tenth, every = (asyncio.run(sites.newsletter(house, acting)) for acting in (1, sites.PLACEMENTS))
-    found = {"bare": stack.enter_context(sites.app("bare", tenth.paths))}
+    found = {"bare": stack.enter_context(sites.bare())}
     if "tenth" in wanted:
         found["tenth"] = sites.Site(house.front_port, tenth.paths, sites.roots(house))
     if "all" in wanted:
@@ -83,11 +83,10 @@ def _sites(stack: contextlib.ExitStack, wanted: list[str]) -> dict[str, sites.Si
         letter = asyncio.run(sites.newsletter(other, 1))
         found["postgres"] = sites.Site(other.front_port, letter.paths, sites.roots(other) | {"postgres": cluster.process.pid})
     if "unary" in wanted:
-        found["unary"] = stack.enter_context(sites.app("unary", tenth.paths, house))
-        found["unary"].roots["server"] = house.server.pid
+        found["unary"] = stack.enter_context(sites.unary(house, tenth))
     if "uvicorn" in wanted:
-        found["uvicorn"] = stack.enter_context(sites.app("uvicorn", tenth.paths))
-    if "nginx" in wanted and (site := stack.enter_context(sites.nginx(tenth.paths))):
+        found["uvicorn"] = stack.enter_context(sites.bare("uvicorn"))
+    if "nginx" in wanted and (site := stack.enter_context(sites.nginx())):
         found["nginx"] = site
     return found
 

@@ -23,7 +23,7 @@ def run(plan: Plan) -> Iterator[Figure]:
     with contextlib.ExitStack() as stack:
         house = stack.enter_context(sites.started(persons=50_000))
         letter = asyncio.run(sites.newsletter(house, 1))
-        bare = stack.enter_context(sites.app("bare", letter.paths))
+        bare = stack.enter_context(sites.bare())
         orders = [Order(port, CONNECTIONS, seconds, per_second=PER_SECOND) for port in (house.front_port, bare.port)]
         load([Order(order.port, CONNECTIONS, 1.0) for order in orders], letter.paths(20_000))
         rounds = [load(orders, letter.paths(int(2 * seconds * PER_SECOND) + 20)) for _ in range(plan.rounds)]

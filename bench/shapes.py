@@ -32,7 +32,7 @@ def run(plan: Plan) -> Iterator[Figure]:
             for statement in mailing_with_links(FIRST, FIRST, placements):
                 database.execute(statement)
         letter = asyncio.run(sites.newsletter(house, 0))
-        bare = stack.enter_context(sites.app("bare", letter.paths))
+        bare = stack.enter_context(sites.bare())
         minted = _Minted(house, placements)
         colds, warms = [], []
         for _ in range(plan.rounds):

@@ -32,8 +32,8 @@ PLACEMENTS = 10
 """Links of a newsletter."""
 PERSONS = 300_000
 """Registered persons of the embedded CRM; none gets two newsletters in a run, so that the tables of clickers grow as they would."""
-MOST_PER_SECOND = 14_000
-"""No site is expected to answer more; so many URLs are minted for each second."""
+MOST_PER_SECOND, MOST_PER_SECOND_BARE = 25_000, 80_000
+"""No house, and no bare redirect, is expected to answer more: so many URLs are minted for each second."""
 
 
 @dataclass
@@ -44,14 +44,16 @@ class Site:
     paths: Callable[[int], Sequence[str]]
     roots: dict[str, int] = field(default_factory=dict)
     end: str = "\r\n\r\n"
+    most_per_second: int = MOST_PER_SECOND
 
     def measure(self, seconds: float, connections: int = CONNECTIONS) -> tuple[Load, dict[str, float]]:
         """What so many connections get; and the microseconds that each process, and the load itself, spent for a click."""
-        paths = self.paths(int(MOST_PER_SECOND * seconds))
+        paths = self.paths(int(self.most_per_second * seconds))
         before = {name: cpu_seconds(pid) for name, pid in self.roots.items()}
         (done,) = load([Order(self.port, connections, seconds, self.end)], paths)
         if done.wrong or not done.answered:
             raise AssertionError(f"{done.wrong} of {done.answered} answers of port {self.port} were no redirects")
+        assert not done.exhausted, f"more than {self.most_per_second} answers per second: MOST_PER_SECOND is too small"
         spent = {name: (cpu_seconds(pid) - before[name]) / done.answered * 1e6 for name, pid in self.roots.items()}
         return done, spent | {"load": done.cpu_seconds / done.answered * 1e6}
 
@@ -90,6 +92,11 @@ async def newsletter(house: House, acting: int) -> Newsletter:
     return Newsletter(house, [claim.placement_id for claim in claims if claim])
 
 
+def any_paths(count: int) -> Sequence[str]:
+    """Paths as long as those of a newsletter, for what reads none."""
+    return [f"AQIA{number:015x}A" for number in range(count)]
+
+
 def roots(house: House) -> dict[str, int]:
     """The two processes of a house by name."""
     assert house.front is not None
@@ -117,18 +124,30 @@ def started(database_url: str | None = None, persons: int = PERSONS) -> Iterator
 
 
 @contextlib.contextmanager
-def app(name: str, paths: Callable[[int], Sequence[str]], house: House | None = None) -> Iterator[Site]:
-    """One of `bench.apps`; it may give its clicks to the server of a house."""
-    port = free_port()
-    environment = dict(os.environ)
-    if house:
-        environment |= {"TRACKEDLINKS_SERVER": house.address, "TRACKEDLINKS_DIRECTORY": str(house.directory)}
-    with _served([sys.executable, "-m", "bench.apps", name, str(port)], port, environment) as pid:
-        yield Site(port, paths, {"front": pid})
+def bare(name: str = "bare") -> Iterator[Site]:
+    """A bare application of `bench.apps`."""
+    with app(name, dict(os.environ)) as (port, pid):
+        yield Site(port, any_paths, {"front": pid}, most_per_second=MOST_PER_SECOND_BARE)
 
 
 @contextlib.contextmanager
-def nginx(paths: Callable[[int], Sequence[str]]) -> Iterator[Site | None]:
+def unary(house: House, letter: Newsletter) -> Iterator[Site]:
+    """A front door beside the house's own that makes one call per click."""
+    environment = dict(os.environ) | {"TRACKEDLINKS_SERVER": house.address, "TRACKEDLINKS_DIRECTORY": str(house.directory)}
+    with app("unary", environment) as (port, pid):
+        yield Site(port, letter.paths, {"front": pid, "server": house.server.pid})
+
+
+@contextlib.contextmanager
+def app(name: str, environment: dict[str, str]) -> Iterator[tuple[int, int]]:
+    """One of `bench.apps`: its port and process."""
+    port = free_port()
+    with _served([sys.executable, "-m", "bench.apps", name, str(port)], port, environment) as pid:
+        yield port, pid
+
+
+@contextlib.contextmanager
+def nginx() -> Iterator[Site | None]:
     """nginx with `return 302` and one worker; None where it is not installed."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
@@ -139,7 +158,7 @@ def nginx(paths: Callable[[int], Sequence[str]]) -> Iterator[Site | None]:
         configuration = Path(directory) / "nginx.conf"
         configuration.write_text(_NGINX.format(port=port, directory=directory))
         with _served([program, "-p", directory, "-c", str(configuration)], port, dict(os.environ)) as pid:
-            yield Site(port, paths, {"front": pid}, "</html>\r\n")
+            yield Site(port, any_paths, {"front": pid}, "</html>\r\n", MOST_PER_SECOND_BARE)
 
 
 @contextlib.contextmanager
