@@ -16,7 +16,7 @@ from redirect import token
 from tests.support.house import House
 
 NAMES = ("cold_caches", "many_links", "hot_link", "memory_mb")
-PLACEMENTS = 100_000
+PLACEMENTS, COLD = 100_000, 2_000
 FIRST = 1_000_000
 """Ids of these links and placements begin here, beyond those of any newsletter."""
 
@@ -29,19 +29,21 @@ def run(plan: Plan) -> Iterator[Figure]:
     with contextlib.ExitStack() as stack:
         house = stack.enter_context(sites.started(persons=0))
         with contextlib.closing(sqlite3.connect(house.directory.parent / "bench.db")) as database, database:
-            for statement in mailing_with_links(FIRST, FIRST, placements):
+            for statement in mailing_with_links(FIRST, FIRST, placements + COLD * plan.rounds):
                 database.execute(statement)
         letter = asyncio.run(sites.newsletter(house, 0))
         bare = stack.enter_context(sites.bare())
-        minted = _Minted(house, placements)
+        minted = _Minted(house)
         colds, warms = [], []
         for _ in range(plan.rounds):
             house.stop()
             house.start()
-            colds.append(_answered(house.front_port, minted.each(2_000), 60))
+            colds.append(_answered(house.front_port, minted.each(COLD), 60))
             warms.append(bare.measure(plan.seconds / 2)[0])
         if plan.wants("cold_caches"):
-            yield _ratio("cold_caches", colds, warms, {"what_is_measured": "the first 2,000 clicks after a start, on as many placements"})
+            yield _ratio(
+                "cold_caches", colds, warms, {"what_is_measured": f"the first {COLD:,} clicks after a start, on as many placements"}
+            )
 
         sites.Site(house.front_port, letter.paths).measure(1)
         before = {name: memory_mb(pid) for name, pid in sites.roots(house).items()}
@@ -74,15 +76,14 @@ def run(plan: Plan) -> Iterator[Figure]:
 class _Minted:
     """Paths of the placements that were put in directly."""
 
-    def __init__(self, house: House, placements: int) -> None:
+    def __init__(self, house: House) -> None:
         self._minter = token.Minter(token.load(house.directory / "keys.json"))
-        self._placements = placements
         self._next = count()
         self._recipients = count(1)
 
     def each(self, number: int) -> Sequence[str]:
-        """So many placements, each once, from where the last call ended and round again."""
-        places = [FIRST + next(self._next) % self._placements for _ in range(number)]
+        """So many placements that were not clicked yet."""
+        places = [FIRST + next(self._next) for _ in range(number)]
         return [self._minter.mint(self._minter.prefix(place), 2 * next(self._recipients)) for place in places]
 
     def one(self, number: int) -> Sequence[str]:
