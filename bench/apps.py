@@ -74,7 +74,8 @@ def main(name: str, port: int) -> None:
         uvicorn.Server(config).run()
     else:
         app = {"bare": bare, "unary": unary}[name]()
-        uvloop.run(SharedSocketServer(app, bind("127.0.0.1", port).fileno()).serve())
+        with bind("127.0.0.1", port) as listening:
+            uvloop.run(SharedSocketServer(app, listening.fileno()).serve())
 
 
 if __name__ == "__main__":
