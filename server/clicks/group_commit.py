@@ -19,7 +19,7 @@ MOST_IN_COMMIT = 2000
 """Clicks in one transaction; more wait for the next one, so that no one waits long for the first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Waiting:
     batch: Sequence[SeenClick]
     done: Callable[[list[Result]], None]
@@ -66,7 +66,7 @@ class GroupCommit:
                     self._database.submit(self._commit)
         start = 0
         for waiting in taken:
-            waiting.done(list(results[start : start + len(waiting.batch)]))
+            waiting.done(results[start : start + len(waiting.batch)])
             start += len(waiting.batch)
 
     def _take(self) -> list[_Waiting]:
