@@ -60,7 +60,9 @@ def _clickers(connection: Connection, link_id: int, below: int) -> bool:
 
 def _clicks(connection: Connection, link_id: int, below: int) -> bool:
     """Strips identity from clicks on the link; their ids stay, so that a late duplicate is still known."""
-    old = select(click.c.id).where(click.c.link_id == link_id, click.c.generation < below, click.c.recipient != NOBODY).limit(SLICE)
+    of_link = select(placement.c.id).where(placement.c.link_id == link_id)
+    where = (click.c.placement_id.in_(of_link), click.c.generation < below, click.c.recipient != NOBODY)
+    old = select(click.c.id).where(*where).limit(SLICE)
     ids = connection.execute(old).scalars().all()
     if ids:
         connection.execute(update(click).where(click.c.id.in_(ids)).values(recipient=NOBODY))
