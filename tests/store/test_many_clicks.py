@@ -6,14 +6,14 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from server.house import now
 from server.model.action import ActionState, LinkAction
 from server.model.click import SeenClick, Verdict, click_text
-from server.model.ids import person_recipient
+from server.model.ids import NOBODY, person_recipient
 from server.model.mailing import Mailing, MessagePart
-from server.store import newest_clicks
+from server.store import click_tables, newest_clicks, resets
 from server.store.action_run_list import ActionRunStore
 from server.store.clickers import ClickerStore
 from server.store.database import Database
@@ -113,3 +113,20 @@ def test_no_list_reads_more_clicks_than_it_shows(database: Database) -> None:
         if "LIMIT" in statement:
             assert "SEARCH click USING" in steps[0], steps
             assert not [step for step in steps if "TEMP B-TREE" in step], steps
+
+
+def test_a_sweep_in_slices_strips_identity_from_every_click_of_every_placement(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resets, "SLICE", 3)
+    setup = Setup(database)
+    clicks = clicked(database, setup, 40)
+    setup.links.reset(setup.one.id, "", NO_ID, NOW)
+    Recorder(database, now).record([setup.click(1, link=0), setup.click(2, link=1)])
+    while setup.resets.sweep():
+        pass
+    table = click_tables.click
+    of = {
+        row.id: row.recipient for row in database.read(lambda connection: connection.execute(select(table.c.id, table.c.recipient)).all())
+    }
+    stripped = {click.id for click in wanted(setup, clicks, setup.one.id, 0)}
+    assert {click.id for click in clicks} < set(of)
+    assert {click_id for click_id, recipient in of.items() if recipient == NOBODY} == stripped
