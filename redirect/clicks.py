@@ -67,7 +67,8 @@ class ClickStream:
 
     async def record(self, request: Request) -> Answer | None:
         """What the click is answered by, once it is durable. None when it is not in time; the server may have it all the same, or later."""
-        if not (self.connected and self._breaker.lets_pass(asyncio.get_running_loop().time())):
+        now, probing = asyncio.get_running_loop().time(), self._replayed is not None
+        if not (self.connected and self._breaker.lets_pass(now, probing)):
             return None
         self._wake.set()
         return await self._waiting.answer(request)
@@ -82,13 +83,13 @@ class ClickStream:
         if not self.connected:
             raise Disconnected
         loop = asyncio.get_running_loop()
-        self._breaker.probed(loop.time())
         self._replayed = _Replayed(clicks, {click.click_id for click in clicks}, loop.time(), loop.create_future())
         self._wake.set()
         try:
             return await self._replayed.done
         finally:
             self._replayed = None
+            self._breaker.probed(loop.time())
 
     def start(self) -> None:
         """Opens the stream, and opens it again whenever it breaks. Needs a running event loop."""

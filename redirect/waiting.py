@@ -31,17 +31,17 @@ class Breaker:
         self._misses = 0
         self._next_probe = 0.0
 
-    def lets_pass(self, now: float) -> bool:
-        """Whether a click is to be offered to the server."""
+    def lets_pass(self, now: float, probing: bool) -> bool:
+        """Whether a click is to be offered to the server. `probing`: a batch of the journal is under way, which will show how it is."""
         if self._misses < MOST_MISSES:
             return True
-        if now < self._next_probe:
+        if probing or now < self._next_probe:
             return False
         self._next_probe = now + PROBE_SECONDS
         return True
 
     def probed(self, now: float) -> None:
-        """Something else is under way that will show how the server is."""
+        """A batch of the journal has shown that the server is not well, if it did not say `well`."""
         self._next_probe = now + PROBE_SECONDS
 
     def missed(self, now: float) -> bool:
