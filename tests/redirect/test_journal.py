@@ -353,7 +353,7 @@ async def test_the_doctor_tells_of_the_journal_without_a_server(stubs: Stubs, fr
     result = await run(nobody, "doctor", "--front", "http://127.0.0.1:1", "--directory", front.directory)
     await nobody.channel.close()
     assert result.exit_code == 1
-    assert f"server{NOWHERE}cannot be reached" in result.stdout.replace("  ", "").replace(" server", "server")
+    assert f"server {NOWHERE} cannot be reached" in " ".join(result.stdout.split())
     assert journal_row(result.stdout).endswith("empty")
 
 
