@@ -1,6 +1,7 @@
 """What the front door is compared with: bare applications, and the front door with one unary call per click.
 
-`python -m bench.apps NAME PORT` serves one on the front door's own HTTP server, `uvicorn` a bare one on uvicorn with httptools and uvloop.
+`python -m bench.apps NAME PORT` serves `starlette`, and `uvicorn` without it, as Starlette is usually served: on uvicorn with httptools and
+uvloop; `granian` and `unary` on the front door's own HTTP server.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import redirect.app
 from redirect import token
@@ -27,10 +29,19 @@ from trackedlinks.v1 import click_service_pb2_grpc
 def bare() -> Starlette:
     """One route that answers 302: the least that Starlette can do."""
 
-    async def found(_: Request) -> Response:
+    async def redirect(_: Request) -> Response:
         return Response(status_code=302, headers={"location": "https://example.com/"})
 
-    return Starlette(routes=[Route("/{token}", found)])
+    return Starlette(routes=[Route("/{token}", redirect)])
+
+
+async def found(scope: Scope, receive: Receive, send: Send) -> None:
+    """The same without Starlette."""
+    if scope["type"] == "http":
+        await send(
+            {"type": "http.response.start", "status": 302, "headers": [(b"location", b"https://example.com/"), (b"content-length", b"0")]}
+        )
+        await send({"type": "http.response.body", "body": b""})
 
 
 def unary() -> Starlette:
@@ -69,11 +80,11 @@ class UnaryClicks:
 
 def main(name: str, port: int) -> None:
     """Serves until SIGTERM."""
-    if name == "uvicorn":
-        config = uvicorn.Config(bare, factory=True, port=port, loop="uvloop", http="httptools", log_level="warning", access_log=False)
-        uvicorn.Server(config).run()
+    if name in ("starlette", "uvicorn"):
+        app: ASGIApp = bare() if name == "starlette" else found
+        uvicorn.Server(uvicorn.Config(app, port=port, loop="uvloop", http="httptools", log_level="warning", access_log=False)).run()
     else:
-        app = {"bare": bare, "unary": unary}[name]()
+        app = {"granian": bare, "unary": unary}[name]()
         with bind("127.0.0.1", port) as listening:
             uvloop.run(SharedSocketServer(app, listening.fileno()).serve())
 

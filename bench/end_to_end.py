@@ -16,10 +16,16 @@ NAMES = {
     "all": "end_to_end_all_actions",
     "postgres": "end_to_end_postgres",
     "unary": "stream_vs_unary",
-    "uvicorn": "end_to_end_vs_uvicorn",
+    "granian": "end_to_end_vs_starlette_on_granian",
+    "uvicorn": "end_to_end_vs_bare_uvicorn",
     "nginx": "end_to_end_vs_nginx",
 }
-BARE = "a bare Starlette 302 on the front door's HTTP server, loop and number of workers"
+BARE = "a bare Starlette 302 on uvicorn with httptools and uvloop, one worker"
+OTHERS = {
+    "granian": "a bare Starlette 302 on the front door's HTTP server, one worker, which uses more than one core",
+    "uvicorn": "a bare ASGI application that answers 302, on uvicorn with httptools and uvloop, one worker",
+    "nginx": "nginx, return 302, one worker",
+}
 
 
 def run(plan: Plan) -> Iterator[Figure]:
@@ -61,8 +67,7 @@ def run(plan: Plan) -> Iterator[Figure]:
                 name, rates["tenth"], rates["unary"], what, floor=5.0, aim=10.0, more={"stream": costs["tenth"], "unary": costs["unary"]}
             )
         elif place in rates:
-            what = "a bare Starlette 302 on uvicorn with httptools and uvloop" if place == "uvicorn" else "nginx, return 302, one worker"
-            yield ratio(name, rates["tenth"], rates[place], what, more={place: costs[place]})
+            yield ratio(name, rates["tenth"], rates[place], OTHERS[place], more={place: costs[place]})
         else:
             yield Figure(name, [], {"what": f"{place}: not installed"})
 
@@ -84,8 +89,8 @@ def _sites(stack: contextlib.ExitStack, wanted: list[str]) -> dict[str, sites.Si
         found["postgres"] = sites.Site(other.front_port, letter.paths, sites.roots(other) | {"postgres": cluster.process.pid})
     if "unary" in wanted:
         found["unary"] = stack.enter_context(sites.unary(house, tenth))
-    if "uvicorn" in wanted:
-        found["uvicorn"] = stack.enter_context(sites.bare("uvicorn"))
+    for name in {"granian", "uvicorn"} & set(wanted):
+        found[name] = stack.enter_context(sites.bare(name))
     if "nginx" in wanted and (site := stack.enter_context(sites.nginx())):
         found["nginx"] = site
     return found

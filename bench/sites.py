@@ -125,7 +125,7 @@ def started(database_url: str | None = None, persons: int = PERSONS) -> Iterator
 
 
 @contextlib.contextmanager
-def bare(name: str = "bare") -> Iterator[Site]:
+def bare(name: str = "starlette") -> Iterator[Site]:
     """A bare application of `bench.apps`."""
     with app(name, dict(os.environ)) as (port, pid):
         yield Site(port, any_paths, {"front": pid}, most_per_second=MOST_PER_SECOND_BARE)
