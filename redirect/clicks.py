@@ -1,6 +1,6 @@
 """The stream to ClickService: every click that waits goes with the next batch, two batches may be uncommitted, and there is no timer.
 
-Measured: a window of one loses a tenth, three and four win nothing, a timer that lingers for more clicks costs 3×.
+Measured: a window of one or three, or a second batch of whatever waits, loses a tenth; a timer that lingers for more clicks costs 3×.
 """
 
 import asyncio
@@ -137,7 +137,7 @@ class ClickStream:
     ) -> None:
         while True:
             self._wake.clear()
-            if not (self._slots and (requests := self._next_requests())):
+            if not (self._makes_sense_to_send() and (requests := self._next_requests())):
                 await self._wake.wait()
                 continue
             self._slots -= 1
@@ -146,6 +146,13 @@ class ClickStream:
             for request in requests:
                 under_way[request.click_id] = batch
             await call.write(click_service_pb2.RecordClicksRequest(clicks=requests))
+
+    def _makes_sense_to_send(self) -> bool:
+        """With one batch uncommitted, the next one goes when it has half as many clicks: small ones cost as much as large ones (measured)."""
+        one_is_under_way = self._slots < WINDOW
+        return self._slots > 0 and not (
+            one_is_under_way and self._replayed is None and 2 * self._waiting.unsent_count < len(self._under_way)
+        )
 
     def _next_requests(self) -> Sequence[Request]:
         """All that wait; when nobody does, a batch of the journal. It is one at a time, so that it has one of the two slots at most."""

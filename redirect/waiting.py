@@ -78,6 +78,11 @@ class WaitingClicks:
     def __len__(self) -> int:
         return len(self._clicks)
 
+    @property
+    def unsent_count(self) -> int:
+        """How many have still to be sent, with those who have been given up meanwhile."""
+        return len(self._unsent)
+
     async def answer(self, request: Request) -> Answer | None:
         """What the server answers the click by; None when it does not in time."""
         loop = asyncio.get_running_loop()
