@@ -134,10 +134,9 @@ async def test_many_clicks_at_once_with_long_user_agents_fit_into_what_the_serve
     path = path_of(await Campaign(stubs).url(link.id, person(1)))
     agents = [b"\xff" * 4096, "😀".encode() * 1024]
     app = create(front)
-    async with app.router.lifespan_context(app):
-        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://front") as client:
-            browsing = (client.get(path, headers=[(b"user-agent", agents[number % 2])]) for number in range(1001))
-            responses = await asyncio.gather(*browsing)
+    transport = httpx2.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://front") as client:
+        responses = await asyncio.gather(*(client.get(path, headers=[(b"user-agent", agents[each % 2])]) for each in range(1001)))
     assert {response.status_code for response in responses} == {302}
     assert await Campaign(stubs).counts(link.id) == (1001, 1, 0)
 
