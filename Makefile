@@ -35,8 +35,8 @@ check: $(VENV)/.dev $(STUBS) ## lint, format, types, who may import whom, the co
 fix: $(VENV)/.dev ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/buf format --write
 
-bench: $(VENV)/.dev $(STUBS) ## measure, as ratios within one run
-	@$(BIN)/python -m bench
+bench: $(VENV)/.dev $(STUBS) ## measure, as ratios within one run: make bench QUICK=1 in two minutes
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(CLICKS),--clicks $(CLICKS))
 
 soak: $(VENV)/.dev $(STUBS) ## kill the server again and again under load, and compare with an oracle outside: make soak KILLS=500
 	@$(BIN)/python -m tests.soak --kills $(or $(KILLS),500) $(if $(SEED),--seed $(SEED))

@@ -1,73 +1,81 @@
-"""`python -m bench`: measures what can be measured on one machine, as ratios within one run, and prints a table.
+"""`python -m bench`: measures what can be measured on one machine, as ratios within one run; a table, and results/latest.json.
 
-Absolute figures stand beside the ratios and are asserted nowhere: machines differ, and this one may have been busy.
+Absolute numbers stand beside the ratios and are asserted nowhere: machines differ, and this one may have been busy.
 """
 
-import asyncio
+import argparse
+import json
 import os
-import statistics
+import platform
+import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 
-from bench import front_door, messages, outside, tokens
+from bench import end_to_end, group_commit, growth, light, messages, outside, shapes, tokens
+from bench.figure import Figure, Plan
+from bench.machine import OtherUse
 
-ROUNDS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One thing measured against another in each round."""
-
-    name: str
-    limit: str
-    measure: Callable[[], tuple[float, float]]
-    """What was measured and its baseline, both in the same unit."""
-    unit: str = "/s"
-
-
-FIGURES = [
-    Figure("token verification ÷ SQLite row look-up", "at least 3", tokens.verify_and_look_up),
-    Figure("rendering a 50 KB message ÷ parsing it for each recipient with selectolax", "at least 5", messages.render_and_parse),
-    Figure("the same with the client library's renderer", "at least 5", messages.render_at_client_and_parse),
-    Figure("the same with 160 merge fields", "at least 5", messages.render_fields_and_parse),
-    Figure("the same with 160 merge fields and the client library's renderer", "at least 5", messages.render_fields_at_client_and_parse),
-    Figure("group commit ÷ one transaction per click, 64 at a time", "at least 10", front_door.group_commit_and_single),
-    Figure("full job through the front door ÷ bare Starlette 302", "at least 0.50", lambda: asyncio.run(front_door.full_job_and_bare())),
-    Figure(
-        "p99 of links without outside effects at 200 clicks/s, a receiver of webhooks hangs ÷ it answers",
-        "at most 1.20",
-        lambda: asyncio.run(outside.bad_receiver_and_good_one()),
-        " ms",
-    ),
-]
+RESULTS = Path(__file__).parent / "results"
+GROUPS = (end_to_end.run, light.run, shapes.run, group_commit.run, tokens.run, messages.run, growth.run, outside.run)
 
 
 def main() -> None:
-    """Runs every figure a few times and prints medians, every run, and how busy the machine was."""
-    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    print(f"commit {_commit()}, {os.cpu_count()} cores, load before {os.getloadavg()[0]:.2f}, {when}")
-    for figure in FIGURES:
-        runs = [figure.measure() for _ in range(ROUNDS)]
-        ratios = [measured / baseline for measured, baseline in runs]
-        each = ", ".join(f"{one / other:.2f} ({_told(one)}{figure.unit} ÷ {_told(other)}{figure.unit})" for one, other in runs)
-        print(f"{statistics.median(ratios):8.2f}  ({figure.limit})  {figure.name}: {each}", flush=True)
-    minting = [tokens.minted_per_second() for _ in range(ROUNDS)]
-    print(f"mint_urls_per_s: {statistics.median(minting):,.0f} on one core ({', '.join(map(_told, minting))})", flush=True)
-    waits = asyncio.run(outside.hanging_crm())
-    told = f"first {waits[0]:.0f} ms, longest {max(waits):.0f} ms, the last 30 {statistics.median(waits[30:]):.1f} ms in the median"
-    print(f"a click with an effect in a CRM that hangs, outside_wait 150 ms: {told}")
-    print(f"load after {os.getloadavg()[0]:.2f}")
+    """Measures everything, or one figure with `--only`; `--quick` takes two minutes and says little."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", default="", metavar="NAME", help="this figure alone")
+    parser.add_argument("--quick", action="store_true", help="two short rounds, fewer clicks and rows, nothing outside")
+    parser.add_argument("--rounds", type=int, help="of each figure (5)")
+    parser.add_argument("--clicks", type=int, help="of the large database (10,000,000)")
+    parser.add_argument("--results", type=Path, help="where to write the JSON (bench/results/latest.json; nothing when quick or only one)")
+    given = parser.parse_args()
+    plan = Plan(2, 1.0, 200_000, 300_000, given.only) if given.quick else Plan(5, 3.0, 10_000_000, 5_000_000, given.only)
+    plan = Plan(given.rounds or plan.rounds, plan.seconds, given.clicks or plan.clicks, plan.rows, plan.only)
+    began, use, head = time.monotonic(), OtherUse(), _head()
+    print(f"commit {head['commit']}, {os.cpu_count()} cores, {head['date']}", flush=True)
+    metrics = {}
+    for measure in GROUPS[:-1] if given.quick and not given.only else GROUPS:
+        for figure in measure(plan):
+            print(_line(figure), flush=True)
+            metrics[figure.name] = figure.as_json()
+    if not metrics:
+        parser.error(f"there is no figure {given.only}")
+    result = head | {"other_cpu_use": use.stop(), "seconds": round(time.monotonic() - began), "metrics": metrics}
+    print(f"other processes had {result['other_cpu_use']} of the machine; {result['seconds']} s")
+    path = given.results or (None if given.quick or given.only else RESULTS / "latest.json")
+    if path:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")
+        print(f"written to {path}")
 
 
-def _told(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+def _line(figure: Figure) -> str:
+    if figure.value is None:
+        return f"{'-':>9}  {figure.name}: {figure.baseline['what']}"
+    limits = ""
+    if figure.floor is not None:
+        side = "at most" if figure.less_is_better else "at least"
+        limits = f" ({side} {figure.floor:g}, aim {figure.aim or figure.floor:g}: {figure.verdict})"
+    shown = figure.runs if len(figure.runs) <= 10 else []
+    absolute = "; ".join(f"{name} {_told(values)}" for name, values in figure.baseline.items() if name != "what")
+    return f"{figure.value:9,.2f}{figure.unit}  {figure.name}{limits}  runs {_told(shown)}\n{'':12}÷ {figure.baseline['what']}: {absolute}"
 
 
-def _commit() -> str:
-    found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
+def _told(values: object) -> str:
+    if isinstance(values, list | tuple):
+        return " ".join(f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}" for value in values)
+    return str(values)
+
+
+def _head() -> dict[str, object]:
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False).stdout.strip()
+    machine: dict[str, object] = {
+        "cores": os.cpu_count(),
+        "architecture": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+    machine |= {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version, "load_before": round(os.getloadavg()[0], 2)}
+    return {"date": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime()), "commit": commit or "unknown", "machine": machine}
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ import contextlib
 import math
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import grpc
 
+from bench.figure import Figure, Plan, ratio
 from tests.support.campaign import Campaign, person
 from tests.support.house import House
 from tests.support.receivers import Behaviour, Receiver, hangs, ok
@@ -20,6 +21,19 @@ PER_SECOND = 200
 SECONDS = 10.0
 CONNECTIONS = 64
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSByZWNlaXZlciBvbmU="
+
+
+def run(plan: Plan) -> Iterator[Figure]:
+    """The p99 of links without outside effects, and how long who clicks a link with one waits for a CRM that hangs."""
+    if plan.wants("hanging_receiver_p99"):
+        pairs = [asyncio.run(bad_receiver_and_good_one()) for _ in range(min(3, plan.rounds))]
+        what = f"the same while the receiver answers; links without outside effects at {PER_SECOND} clicks/s"
+        values = [one for one, _ in pairs], [one for _, one in pairs]
+        yield ratio("hanging_receiver_p99", *values, what, "p99_ms", floor=1.2, less_is_better=True)
+    if plan.wants("hanging_crm_ms"):
+        waits = asyncio.run(hanging_crm())
+        what = f"none; outside_wait is 150 ms; first {waits[0]:.0f} ms, longest {max(waits):.0f} ms; the runs are the last 30 of 60 clicks"
+        yield Figure("hanging_crm_ms", waits[30:], {"what": what}, unit=" ms", less_is_better=True)
 
 
 async def bad_receiver_and_good_one() -> tuple[float, float]:

@@ -13,7 +13,8 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping
+from binascii import a2b_base64
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -29,9 +30,10 @@ _MAX = 2**63 - 1
 SHORTEST, _LONGEST = 19, 44
 """Characters of a token: 3 to 19 bytes of payload with the tag, and the key id."""
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-_FROM_URL = bytes.maketrans(b"-_", b"+/")
-_BEYOND = 2**10
-_PADDING = [b"", b"===", b"==", b"="]
+_FROM_URL = bytes.maketrans(b"-_+/", b"+/!!")
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_ENDS = [(b"=", _ALPHABET[::4]), (b"", _ALPHABET), (b"", b""), (b"==", _ALPHABET[::16])]
+"""By the length of a token, modulo 4: the padding that its base64 lacks, and the characters it may end with before the key id."""
 _ONE_BYTE = [bytes((value,)) for value in range(256)]
 
 
@@ -42,6 +44,10 @@ class Claims(NamedTuple):
     recipient: int
     test: bool = False
     do_not_track: bool = False
+
+
+_new: Callable[[type[Claims], tuple[int, int, bool, bool]], Claims] = tuple.__new__
+"""What a NamedTuple's own constructor does, in half the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +114,22 @@ class Verifier:
     def verify(self, token: bytes) -> Claims | None:
         """What the token says, or None when it was not minted with one of the keys in this very spelling."""
         keyed = self._keyed.get(token[-1:])
-        if keyed is None or not SHORTEST <= len(token) <= _LONGEST:
+        length = len(token)
+        if keyed is None or not SHORTEST <= length <= _LONGEST:
             return None
-        encoded = token[:-1]
+        # The decoder is told to be strict, and knows the other alphabet: what is not of ours becomes a character of neither. What it still
+        # ignores are unused bits (four spellings of the last character decode alike, tried): there only the one in which they are 0 passes.
+        fill, lasts = _ENDS[length & 3]
+        if token[-2] not in lasts:
+            return None
         try:
-            content = binascii.a2b_base64(encoded.translate(_FROM_URL) + _PADDING[len(encoded) % 4])
+            content = a2b_base64(token[:-1].translate(_FROM_URL) + fill, strict_mode=True)
         except binascii.Error:
             return None
         payload = content[:-TAG_BYTES]
         keyed = keyed.copy()
         keyed.update(payload)
         if not hmac.compare_digest(keyed.digest(), content[-TAG_BYTES:]):
-            return None
-        # The decoder is lax: it skips other characters, takes those of the other alphabet, and ignores unused bits (four spellings of the
-        # last character decode alike, tried). Only the spelling that is made again from what was read passes.
-        if binascii.b2a_base64(content, newline=False).rstrip(b"=").translate(_TO_URL) != encoded:
             return None
         return _claims(payload)
 
@@ -179,25 +186,23 @@ def _varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _read_varint(payload: bytes, start: int) -> tuple[int, int]:
-    """The number that begins at `start` and where it ends; beyond the payload when there is none in its shortest form."""
-    if start < len(payload) and payload[start] < 0x80:
-        return payload[start], start + 1
-    value = shift = 0
-    for index in range(start, len(payload)):
-        byte = payload[index]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            shortest = byte != 0 or index == start
-            return value, index + 1 if shortest and value <= _MAX else _BEYOND
-        shift += 7
-    return value, _BEYOND
-
-
 def _claims(payload: bytes) -> Claims | None:
-    placement_id, here = _read_varint(payload, 0)
-    recipient, here = _read_varint(payload, here)
-    flags = payload[-1] if payload else 0
-    if here != len(payload) - 1 or flags & ~_FLAGS or placement_id == 0:
+    """What a payload says: two numbers, each in its shortest form, and known flags; None for any other."""
+    numbers: list[int] = []
+    value = shift = 0
+    for byte in payload[:-1]:
+        if byte >= 0x80:
+            value |= (byte & 0x7F) << shift
+            shift += 7
+        elif byte == 0 and shift:
+            return None
+        else:
+            numbers.append(value | byte << shift)
+            value = shift = 0
+    flags = payload[-1]
+    if shift or len(numbers) != 2 or flags > _FLAGS:
         return None
-    return Claims(placement_id, recipient, bool(flags & TEST), bool(flags & DO_NOT_TRACK))
+    placement_id, recipient = numbers
+    if not 0 < placement_id <= _MAX or recipient > _MAX:
+        return None
+    return _new(Claims, (placement_id, recipient, flags & TEST != 0, flags & DO_NOT_TRACK != 0))

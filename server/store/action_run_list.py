@@ -18,7 +18,7 @@ from server.store.clickers import refuse_unknown
 from server.store.contacts import Contacts, addresses_for, embedded_persons, remote_persons
 from server.store.database import Database
 from server.store.destinations import Destinations
-from server.store.links import link
+from server.store.newest_clicks import newest_clicks
 from server.store.outbox_tables import outbox
 from server.store.outgoing import NEVER
 from server.store.pages import Key, Page, page_of
@@ -50,15 +50,17 @@ class ActionRunStore:
 
         def work(connection: Connection) -> Page[ActionRun]:
             refuse_unknown(connection, link_id, mailing_id)
-            current = and_(link.c.id == click.c.link_id, link.c.generation == click.c.generation)
-            statement = _runs().join(link, current)
-            if link_id:
-                statement = statement.where(click.c.link_id == link_id)
-            if mailing_id:
-                links = select(placement.c.link_id).where(placement.c.mailing_id == mailing_id)
-                statement = statement.where(placement.c.mailing_id == mailing_id, click.c.link_id.in_(links))
+            statements = Statements(connection)
+            conditions: dict[str, object | None] = {"id <= ?": statements.click_id(after[0])} if after else {}
             if person_id:
-                statement = statement.where(click.c.recipient == person_recipient(person_id))
+                conditions["recipient = ?"] = person_recipient(person_id)
+            if state is None:
+                conditions["EXISTS (SELECT 1 FROM action_run WHERE click_id = click.id)"] = None
+            else:
+                conditions["EXISTS (SELECT 1 FROM action_run WHERE click_id = click.id AND state = ?)"] = int(state)
+            # One more than a page has: those of the click that the page before ended in may all have been on it.
+            clicks = newest_clicks(statements, link_id, mailing_id, size + 2, conditions)
+            statement = _runs().where(action_run.c.click_id.in_(clicks))
             if state is not None:
                 statement = statement.where(action_run.c.state == int(state))
             rows, next_key = page_of(connection, statement, (action_run.c.click_id, action_run.c.position), after, size, descending=True)

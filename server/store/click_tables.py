@@ -31,7 +31,7 @@ click = Table(
     Column("test", Boolean, nullable=False),
     big("evidence_id"),
     big("answer_id"),
-    Index("click_of_link", "link_id", "generation", "id"),
+    Index("click_of_placement", "placement_id", "generation", "id"),
     sqlite_with_rowid=False,
     comment="stored visits; the time of a click is in its id",
 )

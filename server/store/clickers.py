@@ -11,8 +11,10 @@ from server.store.click_tables import action_run, click, clicker, interned
 from server.store.database import Database
 from server.store.links import by_ids, link
 from server.store.mailings import by_id as mailing_by_id
+from server.store.newest_clicks import newest_clicks
 from server.store.pages import Key, Page, page_of
 from server.store.placements import placement
+from server.store.sql import Statements
 from server.store.types import from_microseconds
 
 
@@ -44,22 +46,22 @@ class ClickerStore:
 
         def work(connection: Connection) -> Page[Click]:
             refuse_unknown(connection, link_id, mailing_id)
+            statements = Statements(connection)
+            conditions: dict[str, object] = {"id < ?": statements.click_id(after[0])} if after else {}
+            if verdict is not None:
+                conditions["verdict = ?"] = int(verdict)
+            found = newest_clicks(statements, link_id, mailing_id, size + 1, conditions)
+            shown = found[:size]
             statement = (
                 select(click, placement.c.mailing_id, interned.c.value.label("evidence"))
-                .join(link, and_(link.c.id == click.c.link_id, link.c.generation == click.c.generation))
                 .join(placement, placement.c.id == click.c.placement_id)
                 .join(interned, interned.c.id == click.c.evidence_id)
+                .where(click.c.id.in_(shown))
+                .order_by(click.c.id.desc())
             )
-            if mailing_id:
-                links = select(placement.c.link_id).where(placement.c.mailing_id == mailing_id)
-                statement = statement.where(placement.c.mailing_id == mailing_id, click.c.link_id.in_(links))
-            if link_id:
-                statement = statement.where(click.c.link_id == link_id)
-            if verdict is not None:
-                statement = statement.where(click.c.verdict == int(verdict))
-            rows, next_key = page_of(connection, statement, (click.c.id,), after, size, descending=True)
-            outcomes = _outcomes(connection, [row.id for row in rows])
-            return Page([_click(row, outcomes.get(row.id, [])) for row in rows], next_key)
+            outcomes = _outcomes(connection, shown)
+            clicks = [_click(row, outcomes.get(row.id, [])) for row in connection.execute(statement)]
+            return Page(clicks, (shown[-1],) if len(found) > size else None)
 
         return self._database.read(work)
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from sqlalchemy import Connection, and_, delete, exists, select, tuple_, update
+from sqlalchemy import Connection, and_, delete, exists, func, select, tuple_, update
 
 from server.model.ids import NOBODY
 from server.store.click_tables import click, clicker, mailing_count, reset_remains, roll_up
@@ -13,27 +13,39 @@ from server.store.tally import lock_recipients
 
 SLICE = 500
 
+_Place = tuple[int, int, bytes]
+"""A click by its placement, its link's generation and its id."""
+
+_START: _Place = (0, -1, bytes(16))
+_END: _Place = (2**63 - 2, -1, bytes(16))
+
 
 class ResetStore:
     """The remains of resets in one database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._stripped: tuple[tuple[int, int], _Place] = ((0, 0), _START)
+        """Up to where the clicks of which remains are without identity. Each slice would else read past those of all before it."""
 
     def sweep(self) -> bool:
         """Removes one slice of what resets have left; whether there is more. Blocks."""
-        return self._database.write(_sweep)
+        more, self._stripped = self._database.write(self._sweep)
+        return more
 
-
-def _sweep(connection: Connection) -> bool:
-    remains = connection.execute(select(reset_remains).limit(1).with_for_update(skip_locked=True)).first()
-    if remains is None:
-        return False
-    link_id, below = remains.link_id, remains.generation
-    if not (_clickers(connection, link_id, below) or _clicks(connection, link_id, below) or _quarters(connection, link_id, below)):
-        done = (reset_remains.c.link_id == link_id, reset_remains.c.generation == below)
-        connection.execute(delete(reset_remains).where(*done))
-    return True
+    def _sweep(self, connection: Connection) -> tuple[bool, tuple[tuple[int, int], _Place]]:
+        found = connection.execute(select(reset_remains).limit(1).with_for_update(skip_locked=True)).first()
+        if found is None:
+            return False, self._stripped
+        link_id, below = remains = found.link_id, found.generation
+        if _clickers(connection, link_id, below):
+            return True, self._stripped
+        if place := _clicks(connection, link_id, below, self._stripped[1] if self._stripped[0] == remains else _START):
+            return True, (remains, place)
+        if not _quarters(connection, link_id, below):
+            done = (reset_remains.c.link_id == link_id, reset_remains.c.generation == below)
+            connection.execute(delete(reset_remains).where(*done))
+        return True, (remains, _END)
 
 
 def _clickers(connection: Connection, link_id: int, below: int) -> bool:
@@ -58,13 +70,25 @@ def _clickers(connection: Connection, link_id: int, below: int) -> bool:
     return True
 
 
-def _clicks(connection: Connection, link_id: int, below: int) -> bool:
-    """Strips identity from clicks on the link; their ids stay, so that a late duplicate is still known."""
-    old = select(click.c.id).where(click.c.link_id == link_id, click.c.generation < below, click.c.recipient != NOBODY).limit(SLICE)
-    ids = connection.execute(old).scalars().all()
-    if ids:
-        connection.execute(update(click).where(click.c.id.in_(ids)).values(recipient=NOBODY))
-    return bool(ids)
+def _clicks(connection: Connection, link_id: int, below: int, after: _Place) -> _Place | None:
+    """Strips identity from clicks on the link beyond a place; the place that is reached, or None when there are no more.
+
+    Their ids stay, so that a late duplicate is still known.
+    """
+    first, *last = after
+    key = (click.c.generation, click.c.id)
+    while True:
+        of_link = (placement.c.link_id == link_id, placement.c.id >= first)
+        placement_id: int | None = connection.execute(select(func.min(placement.c.id)).where(*of_link)).scalar()
+        if placement_id is None:
+            return None
+        beyond = tuple_(*key) > tuple_(*last, types=[column.type for column in key])
+        where = (click.c.placement_id == placement_id, click.c.generation < below, beyond)
+        rows = connection.execute(select(*key).where(*where).order_by(*key).limit(SLICE)).all()
+        if rows:
+            connection.execute(update(click).where(click.c.id.in_([row.id for row in rows])).values(recipient=NOBODY))
+            return (placement_id, rows[-1].generation, rows[-1].id)
+        first, *last = placement_id + 1, *_START[1:]
 
 
 def _quarters(connection: Connection, link_id: int, below: int) -> bool:

