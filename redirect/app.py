@@ -44,8 +44,8 @@ REDIRECT_HEADERS = [
 ]
 
 _PREFETCH_HEADERS = {b"sec-purpose": b"prefetch", b"purpose": b"prefetch", b"x-purpose": b"preview", b"x-moz": b"prefetch"}
-_MOST_USER_AGENT = 4096
-"""Bytes that are passed on; the server cleans them and keeps 1,024 characters."""
+_MOST_USER_AGENT = 1024
+"""Characters that are passed on, of the first three times as many bytes: so 1,000 clicks fit into a message, whatever they say."""
 
 
 class TokenEndpoint:
@@ -201,7 +201,7 @@ def _evidence(method: str, headers: list[tuple[bytes, bytes]]) -> click_pb2.Evid
     evidence = click_pb2.Evidence(method=method)
     for name, value in headers:
         if name == b"user-agent":
-            evidence.user_agent = value[:_MOST_USER_AGENT].decode("utf-8", "replace")
+            evidence.user_agent = value[: 3 * _MOST_USER_AGENT].decode("utf-8", "replace")[:_MOST_USER_AGENT]
         elif name in _PREFETCH_HEADERS and _PREFETCH_HEADERS[name] in value.lower():
             evidence.prefetch = True
     return evidence

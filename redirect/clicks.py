@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 WINDOW = 2
 MOST_IN_BATCH = 1000
+"""What the server takes at once; with user agents of 3 KiB each below the 4 MiB of its messages."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 Error = click_service_pb2.ClickError

@@ -40,6 +40,8 @@ class Watching:
                 pass  # another process does it
             except OSError as error:
                 log.error("snapshot_failed", cause=error.strerror)
+            except Exception as error:  # a defect must not end it for good: recipients would be sent where links led long ago
+                log.error("snapshot_failed", exc_info=error)
             await asyncio.sleep(PAUSE)
 
     async def _write(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub") -> None:
@@ -48,7 +50,12 @@ class Watching:
             while True:
                 try:
                     await self._watch(stub, writer)
-                except (grpc.RpcError, NoAnswer, OtherKeys):
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is grpc.StatusCode.INVALID_ARGUMENT:  # its position is damaged, or of another kind of server
+                        writer.begin_anew()
+                    if error.code() is not grpc.StatusCode.UNAVAILABLE:  # of which the stream of clicks tells
+                        log.error("snapshot_not_told", code=error.code().name)
+                except (NoAnswer, OtherKeys):
                     pass  # the stream of clicks says so
                 except sqlite3.OperationalError as error:  # its disk is full or fails
                     log.error("snapshot_failed", cause=str(error))

@@ -140,22 +140,35 @@ class Workers:
             ending = {task for task in ending if not task.done()}
 
     async def _start(self) -> _Worker | None:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with theirs:
-            shared = self._listening.fileno(), theirs.fileno()
-            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "redirect.worker", *map(str, shared), pass_fds=shared)
-        worker = _Worker(process, ours, asyncio.create_task(process.wait()))
-        self._all.add(worker)
+        try:
+            worker = await self._begun()
+        except OSError as error:  # too many processes or files, or a Python that is being replaced: later may be better
+            log.error("worker_not_started", cause=error.strerror)
+            return None
         try:
             async with asyncio.timeout(START_SECONDS):
-                said = await asyncio.get_running_loop().sock_recv(ours, 1)
+                said = await asyncio.get_running_loop().sock_recv(worker.way, 1)
         except (TimeoutError, ConnectionError):
             said = b""
         if said == READY:
             return worker
         await self._end(worker, STOP, 0)
         return None
+
+    async def _begun(self) -> _Worker:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        shared = self._listening.fileno(), theirs.fileno()
+        try:
+            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "redirect.worker", *map(str, shared), pass_fds=shared)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        worker = _Worker(process, ours, asyncio.create_task(process.wait()))
+        self._all.add(worker)
+        return worker
 
     async def _end(self, worker: _Worker, how: bytes, notice: float) -> None:
         with contextlib.suppress(OSError):  # it has ended

@@ -16,7 +16,7 @@ import uvloop
 from server.house import wire
 from server.model.errors import DomainError
 from server.settings import Settings
-from server.store.database import Database, NotADatabase
+from server.store.database import Database
 from server.store.migrate import WrongVersion, check, migrate
 
 log = structlog.get_logger()
@@ -54,7 +54,7 @@ def open_database(settings: Settings) -> Database:
     except WrongVersion as error:
         database.close()
         raise SystemExit(str(error)) from error
-    except (DomainError, NotADatabase) as error:
+    except DomainError as error:
         database.close()
         raise SystemExit(f"{error} ({settings.database_url.partition('@')[2] or settings.database_url})") from error
     return database

@@ -62,8 +62,8 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
     async def WatchPlacements(
         self, request: click_service_pb2.WatchPlacementsRequest, context: Any
     ) -> AsyncIterator[click_service_pb2.WatchPlacementsResponse]:
+        await context.send_initial_metadata(((KEYS_METADATA, self._keys),))  # before anything is refused, or the caller does not see why
         position = position_of(request.position)
-        await context.send_initial_metadata(((KEYS_METADATA, self._keys),))
         async for told in self._watching.since(position):
             for response in told_messages(told, position):
                 yield response

@@ -75,22 +75,25 @@ class ClickStream:
         """Answers first what is at hand, which frees the sender's window; then, each when it comes, the clicks that wait for something."""
         ids = [click.click_id for click in request.clicks]
         later: dict[Task[Settled], str] = {}
+        at_hand: list[tuple[str, Settled]] = []
         try:
-            at_hand: list[tuple[str, Settled]] = []
-            for click_id, result in zip(ids, await self._way.record([draft_of(click) for click in request.clicks]), strict=True):
+            for click_id, result in zip(ids, await self._recorded(request), strict=True):
                 if isinstance(result, Task):
                     later[result] = click_id
                 else:
                     at_hand.append((click_id, result))
             await self._answer(at_hand, later.values())
-        except Exception as error:  # a defect must not leave clicks unanswered, which would hold up their sender's window
-            await self._answer([(click_id, _defect(error)) for click_id in ids])
-            return
         finally:
             self._slots.release()
         while later:
             done, _ = await asyncio.wait(later, return_when=asyncio.FIRST_COMPLETED)
             await self._answer([(later.pop(task), _result(task)) for task in done])
+
+    async def _recorded(self, request: click_service_pb2.RecordClicksRequest) -> Sequence[Settled | Task[Settled]]:
+        try:
+            return await self._way.record([draft_of(click) for click in request.clicks])
+        except Exception as error:  # a defect must not leave clicks unanswered, which would hold up their sender's window
+            return [_defect(error)] * len(request.clicks)
 
     async def _answer(self, results: Sequence[tuple[str, Settled]], deferred: Iterable[str] = ()) -> None:
         """Hands out answers, one piece after the other: as long as one is not taken, none of the others is made."""
@@ -119,15 +122,21 @@ def _add(response: Response, click_id: str, result: Settled) -> int:
     answer = response.answers.add(click_id=click_id)
     match result:
         case DomainError():
-            reason = error_pb2.ErrorReason.Value(f"ERROR_REASON_{result.reason.value}")
-            error = click_service_pb2.ClickError(reason=reason, message=result.message, retryable=result.reason in RETRYABLE)
-            answer.error.CopyFrom(error)
+            _refuse(answer, result)
         case SpecialLink():
             answer.special_link.CopyFrom(wire.to_message(result, click_service_pb2.SpecialLink))
         case Answered():
-            answer.page.CopyFrom(wire.to_message(result.page(), click_service_pb2.Page))
+            try:
+                answer.page.CopyFrom(wire.to_message(result.page(), click_service_pb2.Page))
+            except Exception as error:  # a defect of this page must not take the answers of other clicks
+                _refuse(answer, _defect(error))
     size: int = answer.ByteSize()
     return size
+
+
+def _refuse(answer: click_service_pb2.ClickAnswer, error: DomainError) -> None:
+    reason = error_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason.value}")
+    answer.error.CopyFrom(click_service_pb2.ClickError(reason=reason, message=error.message, retryable=error.reason in RETRYABLE))
 
 
 def _result(task: Task[Settled]) -> Settled:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, make_url
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from server.model.errors import DomainError, Reason
@@ -22,6 +22,8 @@ KEPT_SECONDS = 1.0
 PG_RETRY = {"40001", "40P01"}
 """Serialization failure and deadlock: the same transaction may succeed when it is run again."""
 
+PG_ONLY_READS = "25006"
+"""A standby, or a primary that is none any more. Its connection is given up: the next one may be to the new primary."""
 
 _NOTICED_WHEN_GONE = {
     "connect_timeout": 5,
@@ -31,10 +33,6 @@ _NOTICED_WHEN_GONE = {
     "tcp_user_timeout": 10_000,
 }
 """Settings of libpq: without them a connection that is cut on the way, not closed, blocks the writer for a quarter of an hour."""
-
-
-class NotADatabase(Exception):
-    """What was opened as an SQLite database is another kind of file."""
 
 
 class Database:
@@ -129,7 +127,7 @@ class Database:
 
 @contextlib.contextmanager
 def unavailable() -> Iterator[None]:
-    """Turns what the database says when it is away, locked or full into DomainError STORE_UNAVAILABLE."""
+    """Turns what the database says when it is away, locked, full, damaged or no primary into DomainError STORE_UNAVAILABLE."""
     try:
         yield
     except (InterfaceError, PoolTimeout) as error:
@@ -139,10 +137,9 @@ def unavailable() -> Iterator[None]:
             raise
         raise _unavailable(error) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        is_damaged = isinstance(error, InternalError) or type(error) is DatabaseError  # PostgreSQL's files, and SQLite's
+        if error.connection_invalidated or is_damaged:
             raise _unavailable(error) from error
-        if "file is not a database" in str(error.orig):
-            raise NotADatabase(str(error.orig)) from error
         raise
 
 
@@ -165,9 +162,8 @@ def without_data(error: BaseException) -> BaseException:
 
 def _unavailable(error: Exception) -> DomainError:
     cause = getattr(error, "orig", None) or error
-    return DomainError(
-        Reason.store_unavailable, "the database cannot be reached or is locked; nothing was stored", cause=type(cause).__name__
-    )
+    problem = str(cause) if type(error) is DatabaseError else "the database cannot be reached or is locked"
+    return DomainError(Reason.store_unavailable, f"{problem}; nothing was stored", cause=type(cause).__name__)
 
 
 def _engine(url: str) -> Engine:
@@ -177,7 +173,7 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(
+    engine = create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         connect_args=_NOTICED_WHEN_GONE | {"options": "-c synchronous_commit=on"},  # durable, whatever the cluster's default is
         hide_parameters=True,  # addresses and user agents have no business in a log
@@ -185,6 +181,13 @@ def _engine(url: str) -> Engine:
         pool_pre_ping=True,
         pool_timeout=5,
     )
+    event.listen(engine, "handle_error", _give_up_what_only_reads)
+    return engine
+
+
+def _give_up_what_only_reads(context: ExceptionContext) -> None:
+    if getattr(context.original_exception, "sqlstate", None) == PG_ONLY_READS:
+        context.is_disconnect = True
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -14,6 +14,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from server.store.database import PG_ONLY_READS
+
 MOST_KEYS = 256
 """Keys in one statement of SQLite, a power of two; more are asked for in several, since long statements are parsed slowly."""
 
@@ -150,13 +152,13 @@ class Statements:
 
     @contextlib.contextmanager
     def _refusals(self) -> Iterator[None]:
-        """Raises what the driver raises as SQLAlchemy does, and has the pool drop a connection that is gone."""
+        """Raises what the driver raises as SQLAlchemy does, and has the pool drop a connection that is gone or only reads."""
         dialect = self.connection.dialect
         errors = dialect.loaded_dbapi.Error
         try:
             yield
         except errors as error:
-            is_gone = dialect.is_disconnect(error, self._driver, None)
+            is_gone = dialect.is_disconnect(error, self._driver, None) or getattr(error, "sqlstate", None) == PG_ONLY_READS
             if is_gone:
                 self.connection.invalidate(error)
             raise DBAPIError.instance(None, None, error, errors, True, is_gone, dialect) from error

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -93,6 +94,22 @@ async def test_when_a_new_worker_cannot_start_the_old_one_serves_on(sqlite_house
     finally:
         hidden.rename(keys)
     assert process.children == before
+    assert (await Browser(False).open(f"{base}/readyz"))[0] == 200
+
+
+async def test_when_no_process_can_be_made_the_old_worker_serves_on_and_a_dead_one_is_replaced_later(front: tuple[Process, str]) -> None:
+    process, base = front
+    (worker,) = process.children
+    usual = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (0, usual[1]))  # no file more: no process can be made
+    try:
+        os.kill(process.pid, signal.SIGHUP)
+        await until(lambda: process.logged("event='not_replaced'") == 1)
+        assert (await Browser(False).open(f"{base}/readyz"))[0] == 200
+        os.kill(worker, signal.SIGKILL)
+        await until(lambda: process.logged("event='worker_not_started'") >= 2)
+    finally:
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, usual)
     assert (await Browser(False).open(f"{base}/readyz"))[0] == 200
 
 

@@ -21,7 +21,7 @@ from trackedlinks.v1 import click_service_pb2
 @pytest.fixture
 def front(stubs: Stubs, tmp_path: Path) -> Settings:
     """The settings of a front door before the server of `stubs`."""
-    return Settings(server=stubs.address, directory=tmp_path, commit_seconds=5)
+    return Settings(server=stubs.address, directory=tmp_path, commit_seconds=20)
 
 
 async def opened(front: Settings, *requests: tuple[str, str]) -> list[httpx2.Response]:
@@ -127,6 +127,18 @@ async def test_many_large_pages_at_once_all_arrive(stubs: Stubs, front: Settings
     await stream.stop()
     assert {len(answer.page.html) for answer in answers if answer} == {32_007}
     assert await campaign.counts(link.id) == (400, 1, 0)
+
+
+async def test_many_clicks_at_once_with_long_user_agents_fit_into_what_the_server_takes(stubs: Stubs, front: Settings) -> None:
+    link = await Campaign(stubs).link()
+    path = path_of(await Campaign(stubs).url(link.id, person(1)))
+    agents = [b"\xff" * 4096, "😀".encode() * 1024]
+    app = create(front)
+    transport = httpx2.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://front") as client:
+        responses = await asyncio.gather(*(client.get(path, headers=[(b"user-agent", agents[each % 2])]) for each in range(1001)))
+    assert {response.status_code for response in responses} == {302}
+    assert await Campaign(stubs).counts(link.id) == (1001, 1, 0)
 
 
 async def test_a_front_door_with_other_keys_than_the_server_says_it_is_not_ready(

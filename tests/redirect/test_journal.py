@@ -288,6 +288,22 @@ async def test_a_damaged_snapshot_is_told_anew(stubs: Stubs, front: Settings, aw
     assert (before.status_code, after.status_code) == (503, 302)
 
 
+async def test_a_snapshot_with_a_position_that_no_server_knows_is_told_anew(stubs: Stubs, front: Settings) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link(url="https://example.com/old")
+    await campaign.url(link.id, person(1))
+    await learn(front)
+    with contextlib.closing(sqlite3.connect(front.directory / "front" / "snapshot.db")) as connection:
+        connection.execute("UPDATE state SET position = 'damaged'")
+        connection.commit()
+    link.redirect.url = "https://example.com/new"
+    await stubs.links.UpdateLink(link_service_pb2.UpdateLinkRequest(link=link))
+    snapshot = Snapshot(front.directory / "front" / "snapshot.db")
+    async with browsing(front):
+        await until(lambda: (answer := snapshot.answer(1)) is not None and answer.location == "https://example.com/new")
+    snapshot.close()
+
+
 async def test_an_answer_whose_bytes_have_changed_sends_nobody_anywhere(stubs: Stubs, front: Settings, away: Settings) -> None:
     campaign = Campaign(stubs)
     link = await campaign.link(url="https://example.com/")

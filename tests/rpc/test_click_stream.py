@@ -18,7 +18,7 @@ from server.store.database import Database
 from tests.support.campaign import Campaign, person
 from tests.support.server import serving
 from tests.support.stubs import Stubs
-from trackedlinks.v1 import click_service_pb2, error_pb2
+from trackedlinks.v1 import click_service_pb2, error_pb2, link_pb2, script_pb2, script_service_pb2
 
 BATCHES, CLICKS = 8, 300
 """As many batches as one stream may have under way."""
@@ -66,16 +66,23 @@ async def test_a_batch_beyond_those_that_may_wait_is_refused_click_by_click_and_
     token = (await campaign.url(link.id, person(1))).rpartition("/")[2]
     call = narrow.clicks.RecordClicks()
     with held(database_url):
-        await call.write(clicks(token, 3))  # where nothing waits, a batch may be larger than what may wait
+        await call.write(clicks(token, 1))
         await call.write(clicks(token, 2))
         refused = await call.read()
     assert (len(refused.answers), list(refused.committed)) == (2, [])
     assert all(answer.error.retryable and answer.error.reason == error_pb2.ERROR_REASON_CLICK_QUEUE_FULL for answer in refused.answers)
-    assert [answer.location for answer in (await call.read()).answers] == ["https://example.com/x"] * 3
-    await call.write(clicks(token, 1))
     assert [answer.location for answer in (await call.read()).answers] == ["https://example.com/x"]
     await call.done_writing()
-    assert await campaign.counts(link.id) == (4, 1, 0)
+    assert await campaign.counts(link.id) == (1, 1, 0)
+
+
+async def test_a_batch_that_is_larger_than_what_may_wait_is_taken_when_nothing_waits(narrow: Stubs) -> None:
+    link = await Campaign(narrow).link()
+    token = (await Campaign(narrow).url(link.id, person(1))).rpartition("/")[2]
+    call = narrow.clicks.RecordClicks()
+    await call.write(clicks(token, 20))
+    await call.done_writing()
+    assert sum([len(response.committed) async for response in call]) == 20
 
 
 @pytest.mark.skipif(not STATM.exists(), reason="only Linux says how much memory a process has")
@@ -97,6 +104,28 @@ async def test_pages_that_nobody_reads_are_not_made(stubs: Stubs) -> None:
     answers = {answer.click_id: answer.page.html for response in responses for answer in response.answers}
     assert len(answers) == BATCHES * CLICKS
     assert len(set(answers.values())) == 1
+
+
+async def test_a_page_that_cannot_be_made_is_a_defect_of_its_click_only(stubs: Stubs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def clean(text: str, **_: object) -> str:
+        raise ValueError(text)
+
+    monkeypatch.setattr("server.clicks.answer.nh3.clean", clean)
+    campaign = Campaign(stubs)
+    script = await stubs.scripts.CreateScript(script_service_pb2.CreateScriptRequest(script=script_pb2.Script(name="S", source="x = 1")))
+    runs = link_pb2.LinkAction(script=link_pb2.RunScript(script_id=script.id))
+    links = [await campaign.link(), await campaign.link(text="page"), await campaign.link(text="page", actions=[runs])]
+    links += [await campaign.link(actions=[runs]), await campaign.link()]
+    tokens = [(await campaign.url(link.id, person(1))).rpartition("/")[2] for link in links]
+    request = click_service_pb2.RecordClicksRequest(clicks=[clicks(token, 1).clicks[0] for token in tokens])
+    call = stubs.clicks.RecordClicks()
+    await call.write(request)
+    await call.done_writing()
+    responses = [response async for response in call]
+    answers = [(answer.click_id, answer.WhichOneof("result")) for response in responses for answer in response.answers]
+    ids = [click.click_id for click in request.clicks]
+    assert sorted(answers) == sorted(zip(ids, ["location", "error", "error", "location", "location"], strict=True))
+    assert sorted(click_id for response in responses for click_id in response.committed) == sorted(ids)
 
 
 def memory() -> int:
