@@ -78,15 +78,16 @@ def _sites(stack: contextlib.ExitStack, wanted: list[str]) -> dict[str, sites.Si
     tenth, every = (asyncio.run(sites.newsletter(house, acting)) for acting in (1, sites.PLACEMENTS))
     found = {"bare": stack.enter_context(sites.bare())}
     if "tenth" in wanted:
-        found["tenth"] = sites.Site(house.front_port, tenth.paths, sites.roots(house))
+        found["tenth"] = sites.Site(house.front_port, tenth.paths, sites.roots(house), house=house)
     if "all" in wanted:
-        found["all"] = sites.Site(house.front_port, every.paths, sites.roots(house))
+        found["all"] = sites.Site(house.front_port, every.paths, sites.roots(house), house=house)
     if "postgres" in wanted:
         cluster = Postgres("fsync=on", "shared_buffers=256MB", "max_wal_size=2GB")
         stack.callback(cluster.stop)
         other = stack.enter_context(sites.started(cluster.url(cluster.create())))
         letter = asyncio.run(sites.newsletter(other, 1))
-        found["postgres"] = sites.Site(other.front_port, letter.paths, sites.roots(other) | {"postgres": cluster.process.pid})
+        processes = sites.roots(other) | {"postgres": cluster.process.pid}
+        found["postgres"] = sites.Site(other.front_port, letter.paths, processes, house=other)
     if "unary" in wanted:
         found["unary"] = stack.enter_context(sites.unary(house, tenth))
     for name in {"granian", "uvicorn"} & set(wanted):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psycopg
 
+from bench.counts import stored
 from bench.load import CONNECTIONS, Load, Order, load
 from bench.machine import cpu_seconds
 from bench.rows import series
@@ -45,14 +46,19 @@ class Site:
     roots: dict[str, int] = field(default_factory=dict)
     end: str = "\r\n\r\n"
     most_per_second: int = MOST_PER_SECOND
+    house: House | None = None
+    """Whose server has to have stored what is answered."""
 
     def measure(self, seconds: float, connections: int = CONNECTIONS) -> tuple[Load, dict[str, float]]:
         """What so many connections get; and the microseconds that each process, and the load itself, spent for a click."""
         paths = self.paths(int(self.most_per_second * seconds))
         before = {name: cpu_seconds(pid) for name, pid in self.roots.items()}
+        already = stored(self.house) if self.house else 0
         (done,) = load([Order(self.port, connections, seconds, self.end)], paths)
         if done.wrong or not done.answered:
             raise AssertionError(f"{done.wrong} of {done.answered} answers of port {self.port} were no redirects")
+        if self.house and (counted := stored(self.house) - already) != done.answered:
+            raise AssertionError(f"{done.answered} clicks were answered, and the server counts {counted}")
         assert not done.exhausted, f"more than {self.most_per_second} answers per second: MOST_PER_SECOND is too small"
         spent = {name: (cpu_seconds(pid) - before[name]) / done.answered * 1e6 for name, pid in self.roots.items()}
         return done, spent | {"load": done.cpu_seconds / done.answered * 1e6}
@@ -136,7 +142,7 @@ def unary(house: House, letter: Newsletter) -> Iterator[Site]:
     """A front door beside the house's own that makes one call per click."""
     environment = dict(os.environ) | {"TRACKEDLINKS_SERVER": house.address, "TRACKEDLINKS_DIRECTORY": str(house.directory)}
     with app("unary", environment) as (port, pid):
-        yield Site(port, letter.paths, {"front": pid, "server": house.server.pid})
+        yield Site(port, letter.paths, {"front": pid, "server": house.server.pid}, house=house)
 
 
 @contextlib.contextmanager
