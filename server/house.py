@@ -124,9 +124,10 @@ class House:
         self.dispatcher.start()
         self.subscription_changes.start()
 
-    async def stop(self, drain_seconds: float) -> None:
-        """Says NOT_SERVING, takes no new calls, lets those under way finish for so long, and ends."""
+    async def stop(self, drain_seconds: float, notice_seconds: float = 0) -> None:
+        """Says NOT_SERVING for so long, takes no new calls, lets those under way finish for so long, and ends."""
         await self.serving.leave()
+        await asyncio.sleep(notice_seconds)
         self.clicks.drain()
         await self.serving.stop(drain_seconds)
         await self.watching.stop()

@@ -37,7 +37,7 @@ async def serve(settings: Settings) -> None:
         log.info("serving", address=f"{settings.listen.rpartition(':')[0]}:{house.serving.port}", database=database.dialect)
         await stop.wait()
         log.info("stopping")
-        await house.stop(settings.drain_seconds)
+        await house.stop(settings.drain_seconds, settings.notice_seconds)
     finally:
         database.close()
     log.info("stopped")

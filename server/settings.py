@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     most_waiting_clicks: int = Field(default=20_000, ge=1)
     """How many clicks may wait for the writer before further ones are answered RESOURCE_EXHAUSTED."""
 
+    notice_seconds: float = Field(default=0, ge=0, le=60)
+    """How long a stopping server says NOT_SERVING before it takes no more calls; longer than a load balancer's interval."""
+
     drain_seconds: float = Field(default=10, ge=0)
     """How long a stopping server lets calls under way finish."""
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import httpx2
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.campaign import Campaign, person
 from tests.support.databases import on_one_database
 from tests.support.house import House
+from tests.support.stubs import Stubs
 from trackedlinks.v1 import click_service_pb2
 
 CLICKS = 1000
@@ -104,3 +106,21 @@ async def test_a_server_with_an_idle_stream_stops_at_once(house: House, campaign
     stopping = [line for line in house.server.lines if "event='stopp" in line]
     first, last = (datetime.fromisoformat(line.split("'")[1]) for line in stopping)
     assert last - first < timedelta(seconds=5), "the drain of 10 seconds was waited for"
+
+
+@on_one_database
+async def test_a_server_that_stops_says_so_first_and_serves_on_for_as_long_as_it_was_told(database_url: str, tmp_path: Path) -> None:
+    house = House(tmp_path / "var", database_url, notice_seconds="2")
+    house.server.start("event='serving'")
+    stubs = Stubs(house.address)
+    try:
+        health = health_pb2_grpc.HealthStub(stubs.channel)
+        stopping = asyncio.create_task(asyncio.to_thread(house.server.stop))
+        async with asyncio.timeout(20):
+            while (await health.Check(health_pb2.HealthCheckRequest())).status != health_pb2.HealthCheckResponse.NOT_SERVING:
+                await asyncio.sleep(0.01)
+        assert (await Campaign(stubs).link()).id == 1
+        assert await stopping == 0
+    finally:
+        await stubs.channel.close()
+        house.stop()
