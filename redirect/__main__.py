@@ -1,6 +1,7 @@
 """`python -m redirect` serves the front door: this process listens, its workers serve, SIGHUP replaces them, SIGTERM ends them."""
 
 import asyncio
+import signal
 import time
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from redirect.workers import Workers, bind
 
 def main() -> None:
     """Serves until SIGTERM or SIGINT. Ends with a sentence and exit status 1 when it cannot start."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are workers to replace
     try:
         settings = Settings()
     except ValidationError as error:

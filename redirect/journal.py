@@ -126,7 +126,10 @@ class Journal:
         if count >= self._most_segments:
             raise OSError(0, f"the journal has its {count} segments of {SEGMENT_BYTES >> 20} MiB (TRACKEDLINKS_JOURNAL_MEBIBYTES)")
         self._directory.mkdir(parents=True, exist_ok=True)
-        return Segment.create(self._directory)
+        try:
+            return Segment.create(self._directory)
+        except BlockingIOError:  # another process that has just started has taken the unfinished file for one that was left
+            return Segment.create(self._directory)
 
     def _seal(self) -> None:
         """Writes no more to the active segment; without a durable click it goes."""

@@ -23,6 +23,10 @@ PAUSE = 0.5
 LOOK_SECONDS = 5.0
 """How often is looked for what processes have left that are dead."""
 
+DEFECT = error_pb2.ERROR_REASON_DEFECT
+MOST_DEFECTS = 60
+"""How often a batch of which every click is a defect is sent again, every LOOK_SECONDS: a server that is mended takes it."""
+
 Clicks = Sequence[click_service_pb2.RecordClickRequest]
 Refused = Mapping[str, click_service_pb2.ClickError]
 
@@ -79,11 +83,17 @@ class Replay:
     async def _give(self, contents: Sequence[bytes]) -> None:
         """Returns when the server has the clicks, or has refused them for good and they are kept apart."""
         waiting = await self._readable(contents)
+        defects = 0
         while waiting:
             await self._server.connection()
             try:
                 refused = await self._server.replay(waiting)
             except Disconnected:
+                continue
+            defective = all(click.click_id in refused and refused[click.click_id].reason == DEFECT for click in waiting)
+            if defective and (defects := defects + 1) < MOST_DEFECTS:  # the server's fault, not that of every single click
+                log.error("replay_postponed", clicks=len(waiting), message=refused[waiting[0].click_id].message)
+                await asyncio.sleep(LOOK_SECONDS)
                 continue
             for click in waiting:
                 if click.click_id in refused and not (error := refused[click.click_id]).retryable:

@@ -66,6 +66,7 @@ def run(settings: Settings) -> None:
     logging.getLogger("grpc._cython.cygrpc").setLevel(
         logging.CRITICAL
     )  # a traceback for each client that leaves; defects are logged in rpc/
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it tells of errors that are raised as well
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

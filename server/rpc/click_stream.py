@@ -19,8 +19,8 @@ from trackedlinks.v1 import click_service_pb2, error_pb2
 log = structlog.get_logger()
 
 MOST_CLICKS = 1000
-MOST_UNCOMMITTED = 8
-"""Requests of one stream that may be under way at once; more are not read, which is what slows a sender down."""
+MOST_UNCOMMITTED = 3
+"""Requests of one stream that may be under way at once; more are not read, which is what slows a sender down. Front doors have two."""
 
 MOST_IN_PIECE = 250_000
 """Bytes of one response, but for its last answer. With what `MOST_UNREAD` says it bounds what a slow reader makes the server keep."""

@@ -62,6 +62,10 @@ class NewClick:
         return self.verdict is not Verdict.human and not self.seen.test and not self.before_reset
 
 
+MOST_REMEMBERED = 1_000
+"""Characters of an answer whose number is remembered."""
+
+
 class Interned:
     """The numbers of evidence and answers, which many clicks share. For one thread."""
 
@@ -83,12 +87,17 @@ class Interned:
         """Remembers what was stored: only now, since without a commit the numbers would mean nothing."""
         if len(self._committed) > MOST_INTERNED:
             self._committed.clear()
-        self._committed |= self._fresh
+        self._committed |= {each: number for each, number in self._fresh.items() if _is_short(each)}
         self._fresh.clear()
 
     def rolled_back(self) -> None:
         """Forgets what was not stored after all."""
         self._fresh.clear()
+
+
+def _is_short(each: Evidence | Answer) -> bool:
+    """Whether it may be remembered: a form that is filled in for each recipient can be long, and hardly any two are alike."""
+    return isinstance(each, Evidence) or len(each.location) + len(each.text) + len(each.form) <= MOST_REMEMBERED
 
 
 def stored_clicks(statements: Statements, click_ids: Iterable[bytes]) -> dict[bytes, StoredClick]:
