@@ -123,7 +123,8 @@ class SnapshotWriter:
             self._connection = None
 
     def _position(self) -> str:
-        (position,) = self._opened().execute("SELECT position FROM state").fetchone()
+        with self._writing:  # closed meanwhile, SQLite would take the process with it (tried)
+            (position,) = self._opened().execute("SELECT position FROM state").fetchone()
         return str(position)
 
     def _opened(self) -> sqlite3.Connection:
