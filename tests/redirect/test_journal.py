@@ -333,6 +333,25 @@ async def test_a_snapshot_with_a_position_that_no_server_knows_is_told_anew(stub
     snapshot.close()
 
 
+@pytest.mark.parametrize("suffixes", [("", "-wal", "-shm"), ("",)])
+async def test_a_snapshot_that_is_removed_while_the_front_door_runs_is_told_anew(
+    stubs: Stubs, front: Settings, suffixes: Sequence[str]
+) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link()
+    await campaign.url(link.id, person(1))
+    path = front.directory / "front" / "snapshot.db"
+    snapshot = Snapshot(path)
+    async with browsing(front):
+        await until(snapshot.complete)
+        for suffix in suffixes:
+            path.with_name(path.name + suffix).unlink()
+        assert not snapshot.complete()
+        await until(snapshot.complete)
+        assert snapshot.answer(1) is not None
+    snapshot.close()
+
+
 async def test_an_answer_whose_bytes_have_changed_sends_nobody_anywhere(stubs: Stubs, front: Settings, away: Settings) -> None:
     campaign = Campaign(stubs)
     link = await campaign.link(url="https://example.com/")
