@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -60,9 +60,9 @@ class Journal:
             self._writing = asyncio.create_task(self._write_all())
         await stored
 
-    async def oldest(self) -> Segment | None:
-        """The oldest segment that is to be replayed: of this process, or of a dead one. Nothing more is written to it."""
-        return await self._run(self._oldest)
+    async def oldest(self, but: Collection[Path] = ()) -> Segment | None:
+        """The oldest segment that is to be replayed, `but` these: of this process, or of a dead one. Nothing more is written to it."""
+        return await self._run(self._oldest, but)
 
     async def remove(self, segment: Segment, frames: Frames) -> None:
         """Removes a segment of which the server has all; what was damaged is kept apart, as it is. Raises OSError."""
@@ -140,8 +140,10 @@ class Journal:
             with contextlib.suppress(OSError):
                 segment.remove()
 
-    def _oldest(self) -> Segment | None:
+    def _oldest(self, but: Collection[Path]) -> Segment | None:
         for path in segments_in(self._directory):
+            if path in but:
+                continue
             if self._active is not None and path == self._active.path:
                 if not self._active.end:
                     continue
@@ -149,8 +151,11 @@ class Journal:
                 with contextlib.suppress(OSError):  # a full disk: room comes when this one is replayed
                     self._active = self._new()
                 return segment
-            if (found := Segment.take_over(path)) is not None:
-                return found
+            try:
+                if (found := Segment.take_over(path)) is not None:
+                    return found
+            except OSError as error:  # a folder, a file of somebody else: no reason to keep the clicks of other segments
+                log.error("journal_segment_unreadable", cause=error.strerror, segment=path.name)
         return None
 
     def _remove(self, segment: Segment, frames: Frames) -> None:

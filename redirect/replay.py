@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -51,6 +52,7 @@ class Replay:
     def __init__(self, journal: Journal, server: Server) -> None:
         self._journal = journal
         self._server = server
+        self._unreadable: set[Path] = set()
 
     async def run(self) -> None:
         """Never returns; to be cancelled."""
@@ -58,7 +60,7 @@ class Replay:
             self._journal.appended.clear()
             await self._server.connection()
             try:
-                segment = await self._journal.oldest()
+                segment = await self._journal.oldest(self._unreadable)
                 if segment is not None:
                     await self._replay(segment)
                     continue
@@ -66,12 +68,18 @@ class Replay:
                 log.error("replay_failed", cause=error.strerror)
             except Exception as error:  # a defect must not keep clicks in the journal for good
                 log.error("replay_failed", exc_info=error)
+            self._unreadable.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._journal.appended.wait(), LOOK_SECONDS)
 
     async def _replay(self, segment: Segment) -> None:
         try:
-            frames = await asyncio.to_thread(segment.frames)
+            try:
+                frames = await asyncio.to_thread(segment.frames)
+            except OSError as error:
+                log.error("journal_segment_unreadable", cause=error.strerror, segment=segment.path.name)
+                self._unreadable.add(segment.path)  # for now: those after it are not to wait for it
+                return
             for start in range(0, len(frames.contents), MOST_IN_BATCH):
                 await self._give(frames.contents[start : start + MOST_IN_BATCH])
             await self._journal.remove(segment, frames)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -13,6 +13,9 @@ def _address(listen: str) -> str:
         raise ValueError(f"must be an address and a port such as 127.0.0.1:8080, not {listen!r}")
     return listen
 
+
+MEBIBYTES_EACH = 32
+"""Room in the journal for each process: a segment of its own, and one for what its predecessor has left."""
 
 Address = Annotated[str, AfterValidator(_address)]
 
@@ -40,8 +43,8 @@ class Settings(BaseSettings):
     commit_seconds: float = Field(default=0.25, gt=0, le=60)
     """How long a recipient waits for the server to store the click before it goes to the journal."""
 
-    journal_mebibytes: int = Field(default=4096, ge=32)
-    """How large the journals of this machine may become together: 4,096 MiB hold some 25 million clicks."""
+    journal_mebibytes: int = Field(default=4096, ge=MEBIBYTES_EACH)
+    """How large the journals of this machine may become together, with room for each process: 4,096 MiB hold some 25 million clicks."""
 
     front_notice_seconds: float = Field(default=0, ge=0, le=300)
     """How long SIGTERM only makes /readyz say 503, while a load balancer that asks it stops sending recipients here."""
@@ -54,3 +57,11 @@ class Settings(BaseSettings):
         if self.key_file is None:
             self.key_file = self.directory / "keys.json"
         return self
+
+    @field_validator("journal_mebibytes")
+    @classmethod
+    def _has_room_for_each(cls, mebibytes: int, info: ValidationInfo) -> int:
+        workers = info.data.get("front_workers", 1)
+        if mebibytes < (least := MEBIBYTES_EACH * workers):
+            raise ValueError(f"must be at least {least} for {workers} front workers, not {mebibytes}")
+        return mebibytes

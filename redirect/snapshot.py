@@ -26,6 +26,10 @@ INSERT OR IGNORE INTO state VALUES (1, '', 0);
 _ANSWER = "SELECT hash, content FROM answer JOIN placement ON answer.id = answer_id WHERE placement.id = ?"
 
 
+class SnapshotRemoved(Exception):
+    """An operator has removed the file: what is written to it nobody reads."""
+
+
 class Snapshot:
     """A snapshot in a file. Any number of processes read it, one at a time writes it."""
 
@@ -85,6 +89,7 @@ class SnapshotWriter:
         self._path = path
         self._writing = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._file = 0
 
     def position(self) -> str:
         """How far it has come; empty: nothing is known. A damaged file is begun anew. Raises OSError and sqlite3.Error."""
@@ -98,7 +103,8 @@ class SnapshotWriter:
             return self._position()
 
     def apply(self, told: click_service_pb2.WatchPlacementsResponse) -> None:
-        """Stores what the server has told, all or nothing. Raises sqlite3.Error."""
+        """Stores what the server has told, all or nothing. Raises sqlite3.Error and SnapshotRemoved."""
+        self.refuse_removed()
         with self._writing, self._opened() as connection:
             connection.execute("BEGIN IMMEDIATE")
             for answer in told.answers:
@@ -108,6 +114,15 @@ class SnapshotWriter:
                 rows = ((placement_id, answer_id) for placement_id in answer.placement_ids)
                 connection.executemany("INSERT OR REPLACE INTO placement VALUES (?, ?)", rows)
             connection.execute("UPDATE state SET position = ?, complete = complete OR ?", (told.position, not told.answers))
+
+    def refuse_removed(self) -> None:
+        """Returns when the file that is written stands where readers look for it. Raises SnapshotRemoved."""
+        try:
+            file = os.stat(self._path).st_ino
+        except FileNotFoundError:
+            raise SnapshotRemoved from None
+        if self._connection is not None and file != self._file:
+            raise SnapshotRemoved
 
     def begin_anew(self) -> None:
         """Removes the file: the server tells everything again. Raises OSError."""
@@ -123,7 +138,8 @@ class SnapshotWriter:
             self._connection = None
 
     def _position(self) -> str:
-        (position,) = self._opened().execute("SELECT position FROM state").fetchone()
+        with self._writing:  # closed meanwhile, SQLite would take the process with it (tried)
+            (position,) = self._opened().execute("SELECT position FROM state").fetchone()
         return str(position)
 
     def _opened(self) -> sqlite3.Connection:
@@ -136,7 +152,7 @@ class SnapshotWriter:
             except sqlite3.Error:
                 connection.close()
                 raise
-            self._connection = connection
+            self._connection, self._file = connection, os.stat(self._path).st_ino
         return self._connection
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from redirect import token
 from redirect.connection import NoAnswer, OtherKeys, connect, refuse_other_keys
-from redirect.snapshot import SnapshotWriter
+from redirect.snapshot import SnapshotRemoved, SnapshotWriter
 from trackedlinks.v1 import click_service_pb2, click_service_pb2_grpc
 
 log = structlog.get_logger()
@@ -55,6 +55,9 @@ class Watching:
                         writer.begin_anew()
                     if error.code() is not grpc.StatusCode.UNAVAILABLE:  # of which the stream of clicks tells
                         log.error("snapshot_not_told", code=error.code().name)
+                except SnapshotRemoved:
+                    log.warning("snapshot_removed")
+                    writer.begin_anew()
                 except (NoAnswer, OtherKeys):
                     pass  # the stream of clicks says so
                 except sqlite3.OperationalError as error:  # its disk is full or fails
@@ -72,7 +75,18 @@ class Watching:
         call = stub.WatchPlacements(click_service_pb2.WatchPlacementsRequest(position=position))
         try:
             await refuse_other_keys(call, self._keys)
-            async for told in call:
+            while isinstance(told := await self._next(call, writer), click_service_pb2.WatchPlacementsResponse):
                 await asyncio.to_thread(writer.apply, told)
         finally:
             call.cancel()
+
+    async def _next(
+        self,
+        call: "grpc.aio.UnaryStreamCall[click_service_pb2.WatchPlacementsRequest, click_service_pb2.WatchPlacementsResponse]",
+        writer: SnapshotWriter,
+    ) -> object:
+        """What the server tells next, which may be never; grpc.aio.EOF at the end. Raises SnapshotRemoved and AioRpcError."""
+        reading = asyncio.ensure_future(call.read())
+        while not (await asyncio.wait([reading], timeout=PAUSE))[0]:
+            writer.refuse_removed()
+        return reading.result()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
@@ -273,6 +274,34 @@ async def test_damage_in_the_journal_costs_one_click_and_is_kept_to_look_at(stub
     assert await campaign.counts(link.id) == (4, 1, 0)
 
 
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def make_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def make_unreadable(path: Path) -> None:
+    path.symlink_to("/proc/self/mem")  # Linux answers EIO to whoever reads its beginning
+
+
+@pytest.mark.parametrize("make", [make_folder, make_loop, make_unreadable])
+async def test_a_segment_that_cannot_be_read_keeps_no_other_from_the_server(
+    stubs: Stubs, front: Settings, away: Settings, make: Callable[[Path], None]
+) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link()
+    path = path_of(await campaign.url(link.id, person(1)))
+    await learn(front)
+    await opened(away, [path] * 3)
+    make(journal_of(front) / "0.segment")
+    async with browsing(front):
+        await counted(campaign, link.id, 3)
+        await until(lambda: len(list(journal_of(front).glob("*.segment"))) == 2)
+    assert os.path.lexists(journal_of(front) / "0.segment")
+
+
 @pytest.mark.parametrize("garbage", [b"", b"x" * 100, b"SQLite format 3\0" + b"\xff" * 5000])
 async def test_a_damaged_snapshot_is_told_anew(stubs: Stubs, front: Settings, away: Settings, garbage: bytes) -> None:
     campaign = Campaign(stubs)
@@ -301,6 +330,25 @@ async def test_a_snapshot_with_a_position_that_no_server_knows_is_told_anew(stub
     snapshot = Snapshot(front.directory / "front" / "snapshot.db")
     async with browsing(front):
         await until(lambda: (answer := snapshot.answer(1)) is not None and answer.location == "https://example.com/new")
+    snapshot.close()
+
+
+@pytest.mark.parametrize("suffixes", [("", "-wal", "-shm"), ("",)])
+async def test_a_snapshot_that_is_removed_while_the_front_door_runs_is_told_anew(
+    stubs: Stubs, front: Settings, suffixes: Sequence[str]
+) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link()
+    await campaign.url(link.id, person(1))
+    path = front.directory / "front" / "snapshot.db"
+    snapshot = Snapshot(path)
+    async with browsing(front):
+        await until(snapshot.complete)
+        for suffix in suffixes:
+            path.with_name(path.name + suffix).unlink()
+        assert not snapshot.complete()
+        await until(snapshot.complete)
+        assert snapshot.answer(1) is not None
     snapshot.close()
 
 
