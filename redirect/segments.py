@@ -125,8 +125,10 @@ class Segment:
         return self.end + size <= SEGMENT_BYTES
 
     def frames(self) -> Frames:
-        """What stands in it. Raises OSError."""
-        return frames_of(self.path.read_bytes())
+        """What stands in it; something without one whole frame is damage, which may have been clicks that were answered. Raises OSError."""
+        stored = self.path.read_bytes()
+        found = frames_of(stored)
+        return found if found.contents or not stored.strip(b"\0") else Frames((), 1)
 
     def remove(self) -> None:
         """Removes the file. Raises OSError."""

@@ -93,3 +93,14 @@ def test_a_segment_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatc
     with pytest.raises(OSError, match="No space"):
         Segment.create(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_segment_whose_only_frame_is_damaged_is_damage_and_an_empty_one_is_not(tmp_path: Path) -> None:
+    segment = Segment.create(tmp_path)
+    assert (list(segment.frames().contents), segment.frames().damaged) == ([], 0)
+    segment.append(frame(b"answered"))
+    stored = bytearray(segment.path.read_bytes())
+    stored[20] ^= 1
+    segment.path.write_bytes(stored)
+    assert (list(segment.frames().contents), segment.frames().damaged) == ([], 1)
+    segment.close()
