@@ -73,15 +73,15 @@ class Interned:
         self._committed: dict[Evidence | Answer, int] = {}
         self._fresh: dict[Evidence | Answer, int] = {}
 
-    def numbers(self, statements: Statements, wanted: set[Evidence | Answer]) -> dict[Evidence | Answer, int]:
-        """The number of each; a new one is stored."""
+    def numbers(self, statements: Statements, wanted: Collection[Evidence | Answer]) -> list[int]:
+        """The number of each, in order; a new one is stored."""
         texts = {_text(each): each for each in wanted if each not in self._committed}
         if texts:
             keys = {_key(text): text for text in texts}
             statements.each(_INTERN, sorted(keys.items()))
             for row in statements.matching("SELECT key, id FROM interned WHERE key IN", sorted(keys)):
                 self._fresh[texts[keys[bytes(row.key)]]] = row.id
-        return {each: self._fresh.get(each) or self._committed[each] for each in wanted}
+        return [self._committed.get(each) or self._fresh[each] for each in wanted]
 
     def committed(self) -> None:
         """Remembers what was stored: only now, since without a commit the numbers would mean nothing."""
@@ -106,29 +106,26 @@ def stored_clicks(statements: Statements, click_ids: Iterable[bytes]) -> dict[by
     return {click_id_of(row.id): _stored(row) for row in rows}
 
 
-def interned_numbers(statements: Statements, interned: Interned, clicks: Collection[NewClick]) -> dict[Evidence | Answer, int]:
-    """The numbers of what these clicks share with others."""
-    wanted: set[Evidence | Answer] = {click.stored_answer for click in clicks}
-    return interned.numbers(statements, wanted | {click.seen.evidence for click in clicks})
-
-
-def insert_clicks(statements: Statements, numbers: Mapping[Evidence | Answer, int], clicks: Collection[NewClick]) -> None:
-    """Writes the rows of new clicks. One from before a reset is stored as what the reset has made of the others: without identity."""
-    rows = [
+def click_rows(statements: Statements, interned: Interned, clicks: Iterable[NewClick]) -> list[tuple[Any, ...]]:
+    """The rows of new clicks; asks for rows. One from before a reset is stored as what the reset has made of the others: without identity."""
+    answered = [(click, click.seen, click.stored_answer) for click in clicks]
+    shared: dict[int, Evidence | Answer] = {id(seen.evidence): seen.evidence for _, seen, _ in answered}  # most are the same object
+    shared |= {id(answer): answer for _, _, answer in answered}
+    numbers = dict(zip(shared, interned.numbers(statements, shared.values()), strict=True))
+    return [
         (
-            statements.click_id(click.seen.id),
-            click.seen.placement_id,
+            statements.click_id(seen.id),
+            seen.placement_id,
             click.destination.link.id,
             click.destination.link.generation - click.before_reset,
-            NOBODY if click.before_reset else click.seen.identity,
+            NOBODY if click.before_reset else seen.identity,
             int(click.verdict),
-            int(click.seen.test),  # SQLite's driver takes a detour for a bool
-            numbers[click.seen.evidence],
-            numbers[click.stored_answer],
+            int(seen.test),  # SQLite's driver takes a detour for a bool
+            numbers[id(seen.evidence)],
+            numbers[id(answer)],
         )
-        for click in clicks
+        for click, seen, answer in answered
     ]
-    statements.insert(_INSERT_CLICK, rows)
 
 
 def evidence_of(text: str) -> Evidence:
@@ -156,7 +153,7 @@ def _key(text: str) -> bytes:
 
 
 _INTERN = "INSERT INTO interned (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_INSERT_CLICK = Insert(
+INSERT_CLICK = Insert(
     "click",
     {
         "id": "uuid",

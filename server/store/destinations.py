@@ -55,12 +55,17 @@ class Destinations:
         self._links: dict[int, Link] = {}
         self._mailings: dict[int, Mailing] = {}
         self._known: dict[int, Destination] = {}
+        self._version: object = None
+        self._checked: set[tuple[int, int]] = set()
 
-    def of(self, statements: Statements, placement_ids: Iterable[int]) -> Mapping[int, Destination]:
+    def of(self, statements: Statements, placement_ids: Iterable[int], version: object = None) -> Mapping[int, Destination]:
         """Where these placements lead. One that does not exist is left out, and so is that of a special link.
 
-        Nobody changes them until the transaction ends.
+        Nobody changes them until the transaction ends. As long as the `version` is the same, and not None, nobody has since the last one.
         """
+        if version is None or version != self._version:
+            self._version = version
+            self._checked.clear()
         if max(len(self._placements), len(self._special), len(self._links)) > MOST_CACHED:
             self.forget()
         wanted = set(placement_ids)
@@ -71,7 +76,9 @@ class Destinations:
             else:
                 self._special[row.id] = PlacementKind(row.kind)
         places = {placement_id: self._placements[placement_id] for placement_id in wanted if placement_id in self._placements}
-        self._refresh(statements, {link_id for link_id, _ in places.values()}, {mailing_id for _, mailing_id in places.values()} - {0})
+        if unchecked := set(places.values()) - self._checked:
+            self._refresh(statements, {link_id for link_id, _ in unchecked}, {mailing_id for _, mailing_id in unchecked} - {0})
+            self._checked |= unchecked
         return {placement_id: self._destination(placement_id, *place) for placement_id, place in places.items()}
 
     def special(self, placement_id: int) -> PlacementKind | None:
@@ -80,7 +87,7 @@ class Destinations:
 
     def forget(self) -> None:
         """Reads everything again when it is next asked for."""
-        for cache in (self._placements, self._special, self._links, self._mailings, self._known):
+        for cache in (self._placements, self._special, self._links, self._mailings, self._known, self._checked):
             cache.clear()
 
     def _refresh(self, statements: Statements, link_ids: set[int], mailing_ids: set[int]) -> None:

@@ -17,7 +17,7 @@ from server.model.mailing import PlacementKind
 from server.model.recorded_click import RecordedClick, StoredClick
 from server.model.script import Unprepared
 from server.store.action_runs import ActionRuns, outcomes_of
-from server.store.click_rows import Interned, NewClick, insert_clicks, interned_numbers, stored_clicks
+from server.store.click_rows import INSERT_CLICK, Interned, NewClick, click_rows, stored_clicks
 from server.store.contacts import Contacts, addresses_for, embedded_persons, remote_persons
 from server.store.database import Database, without_data
 from server.store.destinations import Destination, Destinations
@@ -95,7 +95,7 @@ class Recorder:
         self._interned.rolled_back()  # of a try before this one
         statements = Statements(connection)
         placements = {seen.placement_id for seen in batch}
-        destinations = self._destinations.of(statements, placements)
+        destinations = self._destinations.of(statements, placements, self._database.version(connection))
         ask_first = (
             ask_first or self._crm_is_remote or any(found.has_script for found in destinations.values())
         )  # one that waits has no row
@@ -116,11 +116,11 @@ class Recorder:
         outcomes = outcomes_of(statements, stored) | ran
         new = scripts_heard(fill_forms(statements, new, contacts.persons), ran)
         stored = filled_again(statements, stored, batch, destinations, contacts.persons) if stored else stored
-        numbers = interned_numbers(statements, self._interned, new.values())
+        rows = click_rows(statements, self._interned, new.values())
         with statements.together():
             tally.write(statements)
             runs.write()
-            insert_clicks(statements, numbers, new.values())
+            statements.insert(INSERT_CLICK, rows)
         special = {each: kind for each in placements - destinations.keys() if (kind := self._destinations.special(each)) is not None}
         return _Results(destinations, special, stored, new, waiting, outcomes, runs.for_remote_crm(), contacts.persons).of(batch)
 

@@ -8,6 +8,7 @@ import contextlib
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,10 @@ MOST_KEYS = 256
 """Keys in one statement of SQLite, a power of two; more are asked for in several, since long statements are parsed slowly."""
 
 
+MOST_ASKED = 64
+"""Keys in one question of SQLite, a multiple of eight."""
+
+
 class Insert:
     """An insert of any number of rows in the form that is fastest: SQLite runs it for each, PostgreSQL once with an array per column."""
 
@@ -29,6 +34,21 @@ class Insert:
         names = f"INSERT INTO {table} ({', '.join(columns)})"
         self.for_each = f"{names} VALUES ({', '.join('?' * len(columns))}) {ending}"
         self.for_all = f"{names} SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in columns.values())}) {ending}"
+
+
+class Asked:
+    """A question about any number of keys, each of whole numbers, in one statement."""
+
+    def __init__(self, columns: Sequence[str], question: str) -> None:
+        """`columns` are those of a key in the table `asked`, `question` is a SELECT that ends in FROM asked."""
+        names = ", ".join(columns)
+        self._for_so_many = f"WITH asked ({names}) AS (VALUES %s) {question} WHERE asked.{columns[0]} IS NOT NULL"
+        self._key = f"({', '.join('?' * len(columns))})"
+        self.for_all = f"WITH asked AS (SELECT * FROM unnest({', '.join(['%s::bigint[]'] * len(columns))}) AS asked ({names})) {question}"
+
+    def for_so_many(self, keys: int) -> str:
+        """The statement for SQLite."""
+        return self._for_so_many % ", ".join([self._key] * keys)
 
 
 class Statements:
@@ -46,45 +66,47 @@ class Statements:
     def each(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Runs the statement once for each row."""
         if rows:
-            with self._refusals():
+            try:
                 self._cursor.executemany(self._text(statement), rows)
+            except self._errors as error:
+                raise self._refused(error) from error
 
     def insert(self, into: Insert, rows: Sequence[tuple[Any, ...]]) -> None:
         """Inserts these rows. Where the ending updates, no two of them may have the same key."""
         if rows:
-            with self._refusals():
+            try:
                 if self.is_sqlite:
                     self._cursor.executemany(into.for_each, rows)
                 else:
                     columns = zip(into.kinds, zip(*rows, strict=True), strict=True)
                     self._cursor.execute(into.for_all, [array(kind, column) for kind, column in columns])
+            except self._errors as error:
+                raise self._refused(error) from error
 
     def rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
         """The rows of a statement with these values."""
-        with self._refusals():
+        try:
             self._cursor.execute(self._text(statement), values)
             return _named_rows(self._cursor)
+        except self._errors as error:
+            raise self._refused(error) from error
 
     def rows_of_each(self, asked: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
         """The rows of several statements, each with its values, in order. PostgreSQL is asked all of them at once: a round trip is dear."""
         if self.is_sqlite or len(asked) < 2:
             return [self.rows(statement, values) for statement, values in asked]
         cursors = [self._driver.cursor() for _ in asked]
-        with self._refusals():
+        try:
             with self._driver.pipeline():
                 for cursor, (statement, values) in zip(cursors, asked, strict=True):
                     cursor.execute(self._text(statement), values)
             return [_named_rows(cursor) for cursor in cursors]
-
-    def changed(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> list[bool]:
-        """Runs the statement once for each row; whether it changed something."""
-        text, cursor = self._text(statement), self._cursor
-        with self._refusals():
-            return [cursor.execute(text, row).rowcount > 0 for row in rows]
+        except self._errors as error:
+            raise self._refused(error) from error
 
     def matching(self, statement: str, keys: Iterable[Any], suffix: str = "") -> list[Any]:
         """The rows of a statement that ends in `… IN`, for keys that are values or tuples of values."""
-        return self.matching_each([(statement, keys, suffix)])[0]
+        return self.matching_each([(statement, keys, suffix)])[0] if (keys := list(keys)) else []
 
     def matching_each(self, asked: Sequence[tuple[str, Iterable[Any], str]]) -> list[list[Any]]:
         """What `matching` gives for each of several statements, their keys and suffixes."""
@@ -92,13 +114,17 @@ class Statements:
         answers = iter(self.rows_of_each([question for some in questions for question in some]))
         return [[row for _ in some for row in next(answers)] for some in questions]
 
-    def present(self, asked: Sequence[tuple[str, Sequence[tuple[Any, ...]]]]) -> list[set[tuple[Any, ...]]]:
-        """For each of several statements and their keys, those of the keys that have a row. A statement selects the columns of its key."""
+    def of_each(self, asked: Asked, keys: Sequence[tuple[int, ...]], before: Sequence[tuple[str, Sequence[Any]]] = ()) -> list[Any]:
+        """The rows of the question, those of every key; asked after other statements that give no rows of interest."""
         if not self.is_sqlite:
-            return [set(map(tuple, rows)) for rows in self.matching_each([(statement, keys, "") for statement, keys in asked])]
-        execute = self._cursor.execute
-        with self._refusals():
-            return [{key for key in keys if execute(f"{_of_one(statement, keys)} LIMIT 1", key).fetchone()} for statement, keys in asked]
+            arrays = [array("bigint", column) for column in zip(*keys, strict=True)]
+            return self.rows_of_each([*before, (asked.for_all, arrays)])[-1]
+        found: list[Any] = []
+        for start in range(0, len(keys), MOST_ASKED):
+            some: list[tuple[int | None, ...]] = list(keys[start : start + MOST_ASKED])
+            some += [(None,) * len(keys[0])] * (-len(some) % 8)  # few different texts: a driver keeps what it has parsed
+            found += self.rows(asked.for_so_many(len(some)), list(chain.from_iterable(some)))
+        return found
 
     def _questions(self, statement: str, keys: Sequence[Any], suffix: str) -> Iterator[tuple[str, Sequence[Any]]]:
         """The statement with these keys as this database finds them by an index, in few different texts: a driver keeps what it has parsed.
@@ -135,8 +161,11 @@ class Statements:
         if self.is_sqlite:
             yield
             return
-        with self._refusals(), self._driver.pipeline():
-            yield
+        try:
+            with self._driver.pipeline():
+                yield
+        except self._errors as error:
+            raise self._refused(error) from error
 
     def click_id(self, click_id: bytes) -> Any:
         """A click id as this database's driver takes it."""
@@ -150,18 +179,17 @@ class Statements:
     def _cursor(self) -> Any:
         return self._driver.cursor()
 
-    @contextlib.contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """Raises what the driver raises as SQLAlchemy does, and has the pool drop a connection that is gone or only reads."""
+    @cached_property
+    def _errors(self) -> Any:
+        return self.connection.dialect.loaded_dbapi.Error
+
+    def _refused(self, error: Any) -> BaseException:
+        """What the driver raises as SQLAlchemy does. Has the pool drop a connection that is gone or only reads."""
         dialect = self.connection.dialect
-        errors = dialect.loaded_dbapi.Error
-        try:
-            yield
-        except errors as error:
-            is_gone = dialect.is_disconnect(error, self._driver, None) or getattr(error, "sqlstate", None) == PG_ONLY_READS
-            if is_gone:
-                self.connection.invalidate(error)
-            raise DBAPIError.instance(None, None, error, errors, True, is_gone, dialect) from error
+        is_gone = dialect.is_disconnect(error, self._driver, None) or getattr(error, "sqlstate", None) == PG_ONLY_READS
+        if is_gone:
+            self.connection.invalidate(error)
+        return DBAPIError.instance(None, None, error, self._errors, True, is_gone, dialect)
 
     def _text(self, statement: str) -> str:
         return statement if self.is_sqlite else statement.replace("?", "%s")

@@ -1,32 +1,55 @@
 """What a batch of clicks adds to every figure, made in memory and written with one statement per table. Source: DESIGN, Counters."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 from server.store.click_rows import NewClick
-from server.store.sql import Insert, Statements, array
+from server.store.destinations import Destination
+from server.store.sql import Asked, Insert, Statements
 
 QUARTER = 900_000_000
 """Microseconds of a roll-up: 15 minutes, since an hour cannot give a day in India."""
-
-_CLICKS, _CLICKERS, _SUSPECTED = 0, 1, 2
 
 Clicker = tuple[int, int, int, int]
 """A recipient on a link in a mailing: link, its generation, recipient, mailing. The key of its row."""
 
 
+@dataclass(slots=True)
+class _Place:
+    """What a batch adds to the figures of one placement, and by it to those of its link and its mailing."""
+
+    destination: Destination
+    clicks: int = 0
+    suspected: int = 0
+    of_link: int = 0
+    of_mailing: int = 0
+    of_pair: int = 0
+    """Recipients who are new: as clickers of the link, of the mailing, of the link in the mailing."""
+    first_time: int | None = None
+    last_time: int | None = None
+    quarters: dict[int, list[int]] = field(default_factory=dict)
+    """By quarter: clicks, suspected, first clicks."""
+
+
+@dataclass(slots=True)
+class _Clicks:
+    """What a batch adds to the row of a clicker; `place` and `quarter` are of the first click."""
+
+    place: _Place
+    quarter: list[int]
+    clicks: int
+    first_time: int
+    last_time: int
+
+
 class Tally:
-    """The figures of one batch: of each list [clicks, clickers, suspected], of a clicker [clicks, first time, last time]."""
+    """The figures of one batch."""
 
     def __init__(self, clicks: Iterable[NewClick]) -> None:
         """Counts these clicks in memory."""
-        self._links: dict[int, list[int]] = {}
-        self._mailings: dict[int, list[int]] = {}
-        self._pairs: dict[tuple[int, int], list[int]] = {}
-        self._pair_times: dict[tuple[int, int], list[int]] = {}
-        self._quarters: dict[tuple[int, int, int], list[int]] = {}
-        self._clickers: dict[Clicker, list[int]] = {}
-        self._first_quarters: dict[Clicker, list[int]] = {}
-        self._new: list[Clicker] = []
+        self._places: dict[int, _Place] = {}
+        self._clickers: dict[Clicker, _Clicks] = {}
         for click in clicks:
             if click.counts:
                 self._count(click)
@@ -34,72 +57,82 @@ class Tally:
                 self._suspect(click)
 
     def settle(self, statements: Statements) -> None:
-        """Adds the clicks of clickers to their rows, and counts those who are new. Asks for rows, so it comes before `write`."""
+        """Finds out which clickers are new. Asks for rows, so it comes before `write`; on PostgreSQL it locks their recipients."""
+        if not self._clickers:
+            return
         clickers = sorted(self._clickers)
-        self._new = new = self._without_row(statements, clickers)
-        # Who is a clicker on this link, or in this mailing, in another row: only a new row can make one more of either.
-        links = sorted({key[:3] for key in new})
-        mailings = sorted({(mailing_id, recipient) for _, _, recipient, mailing_id in new if mailing_id})
-        of_link, of_mailing = statements.present([(_OF_LINK, links), (_OF_MAILING, mailings)])
-        for key in new:
-            link_id, _, recipient, mailing_id = key
-            self._pairs[mailing_id, link_id][_CLICKERS] += 1
-            self._first_quarters[key][2] += 1
-            if key[:3] not in of_link:
-                of_link.add(key[:3])
-                self._links[link_id][_CLICKERS] += 1
-            if mailing_id and (mailing_id, recipient) not in of_mailing:
-                of_mailing.add((mailing_id, recipient))
-                self._mailings[mailing_id][_CLICKERS] += 1
+        lock = (_LOCK, [_buckets(recipient for _, _, recipient, _ in clickers)])
+        on_links: set[tuple[int, int, int]] = set()
+        in_mailings: set[tuple[int, int]] = set()
+        for link_id, generation, recipient, mailing_id, on_link, in_mailing in statements.of_each(_WHO_IS_NEW, clickers, [lock]):
+            if on_link == 1:
+                continue
+            clicks = self._clickers[link_id, generation, recipient, mailing_id]
+            clicks.place.of_pair += 1
+            clicks.quarter[2] += 1
+            if on_link is None and (link_id, generation, recipient) not in on_links:
+                on_links.add((link_id, generation, recipient))
+                clicks.place.of_link += 1
+            if mailing_id and not in_mailing and (mailing_id, recipient) not in in_mailings:
+                in_mailings.add((mailing_id, recipient))
+                clicks.place.of_mailing += 1
 
     def write(self, statements: Statements) -> None:
-        """Adds all else to the figures in the database, each table in the order of its key so that two servers do not deadlock."""
-        statements.insert(_INSERT_CLICKERS, [(*key, *self._clickers[key]) for key in self._new])
-        statements.insert(_ADD_LINKS, [(key, *figures) for key, figures in sorted(self._links.items())])
-        statements.insert(_ADD_MAILINGS, [(key, *figures) for key, figures in sorted(self._mailings.items())])
-        pairs = [(*key, *figures, *self._pair_times.get(key, (None, None))) for key, figures in sorted(self._pairs.items())]
-        statements.insert(_ADD_PAIRS, pairs)
-        statements.insert(_ADD_QUARTERS, [(*key, *figures) for key, figures in sorted(self._quarters.items())])
-
-    def _suspect(self, click: NewClick) -> None:
-        self._figures(click, click.seen.microseconds, _SUSPECTED)[1] += 1
+        """Adds all to the figures in the database, each table in the order of its key so that two servers do not deadlock."""
+        links: dict[int, list[int]] = {}
+        mailings: dict[int, list[int]] = {}
+        pairs: dict[tuple[int, int], list[int | None]] = {}
+        quarters: list[tuple[int, ...]] = []
+        for placement_id, place in sorted(self._places.items()):
+            link, mailing_id = place.destination.link, place.destination.mailing.id
+            _add(links.setdefault(link.id, [0, 0, 0]), place.clicks, place.of_link, place.suspected)
+            if mailing_id:
+                _add(mailings.setdefault(mailing_id, [0, 0, 0]), place.clicks, place.of_mailing, place.suspected)
+            pair = pairs.setdefault((mailing_id, link.id), [0, 0, 0, None, None])
+            _add(pair, place.clicks, place.of_pair, place.suspected)
+            pair[3] = min((time for time in (pair[3], place.first_time) if time is not None), default=None)
+            pair[4] = max((time for time in (pair[4], place.last_time) if time is not None), default=None)
+            quarters += ((placement_id, link.generation, quarter, *figures) for quarter, figures in sorted(place.quarters.items()))
+        clickers = ((key, self._clickers[key]) for key in sorted(self._clickers))
+        statements.insert(_ADD_CLICKERS, [(*key, each.clicks, each.first_time, each.last_time) for key, each in clickers])
+        statements.insert(_ADD_LINKS, [(key, *figures) for key, figures in sorted(links.items())])
+        statements.insert(_ADD_MAILINGS, [(key, *figures) for key, figures in sorted(mailings.items())])
+        statements.insert(_ADD_PAIRS, [(*key, *figures) for key, figures in sorted(pairs.items())])
+        statements.insert(_ADD_QUARTERS, quarters)
 
     def _count(self, click: NewClick) -> None:
         """Adds a human's click; recipient 0 counts in clicks, never in clickers."""
-        time = click.seen.microseconds
-        quarter = self._figures(click, time, _CLICKS)
+        seen, destination = click.seen, click.destination
+        time = seen.microseconds
+        place = self._place(click)
+        place.clicks += 1
+        if place.first_time is None or place.last_time is None:
+            place.first_time = place.last_time = time
+        elif time < place.first_time:
+            place.first_time = time
+        elif time > place.last_time:
+            place.last_time = time
+        quarter = _quarter(place, time)
         quarter[0] += 1
-        link_id, mailing_id, recipient = click.destination.link.id, click.destination.mailing.id, click.seen.identity
-        _stretch(self._pair_times.setdefault((mailing_id, link_id), [time, time]), time)
-        if recipient:
-            key = (link_id, click.destination.link.generation, recipient, mailing_id)
-            if figures := self._clickers.get(key):
-                figures[0] += 1
-                figures[1], figures[2] = min(figures[1], time), max(figures[2], time)
+        if recipient := seen.identity:
+            key = (destination.link.id, destination.link.generation, recipient, destination.mailing.id)
+            before = self._clickers.get(key)
+            if before is None:
+                self._clickers[key] = _Clicks(place, quarter, 1, time, time)
             else:
-                self._clickers[key] = [1, time, time]
-                self._first_quarters[key] = quarter
+                before.clicks += 1
+                before.first_time, before.last_time = min(before.first_time, time), max(before.last_time, time)
 
-    def _figures(self, click: NewClick, time: int, which: int) -> list[int]:
-        """Adds 1 to that figure of the link, the mailing and the link in the mailing; the figures of the quarter, clicks and suspected."""
-        link, mailing_id = click.destination.link, click.destination.mailing.id
-        self._links.setdefault(link.id, [0, 0, 0])[which] += 1
-        if mailing_id:
-            self._mailings.setdefault(mailing_id, [0, 0, 0])[which] += 1
-        self._pairs.setdefault((mailing_id, link.id), [0, 0, 0])[which] += 1
-        return self._quarters.setdefault((click.seen.placement_id, link.generation, time // QUARTER), [0, 0, 0])
+    def _suspect(self, click: NewClick) -> None:
+        place = self._place(click)
+        place.suspected += 1
+        _quarter(place, click.seen.microseconds)[1] += 1
 
-    def _without_row(self, statements: Statements, clickers: Sequence[Clicker]) -> list[Clicker]:
-        """Adds to the rows of these clickers, on PostgreSQL with their recipients locked; those who have none, in order."""
-        if statements.is_sqlite:
-            changed = statements.changed(_ADD_TO_CLICKER, ((*self._clickers[key], *key) for key in clickers))
-            return [key for key, had_row in zip(clickers, changed, strict=True) if not had_row]
-        if not clickers:
-            return []
-        columns = zip(*((*key, *self._clickers[key]) for key in clickers), strict=True)
-        lock = (_LOCK, [_buckets(recipient for _, _, recipient, _ in clickers)])
-        _, had_row = statements.rows_of_each([lock, (_ADD_TO_CLICKERS, [array(_BIG, column) for column in columns])])
-        return sorted(set(clickers) - set(map(tuple, had_row)))
+    def _place(self, click: NewClick) -> _Place:
+        place = self._places.get(click.seen.placement_id)
+        if place is None:
+            place = self._places[click.seen.placement_id] = _Place(click.destination)
+        return place
 
 
 def lock_recipients(statements: Statements, recipients: set[int]) -> None:
@@ -112,11 +145,17 @@ def _buckets(recipients: Iterable[int]) -> list[int]:
     return sorted({recipient % 128 for recipient in recipients})
 
 
-def _stretch(times: list[int], time: int) -> None:
-    if time < times[0]:
-        times[0] = time
-    elif time > times[1]:
-        times[1] = time
+def _quarter(place: _Place, time: int) -> list[int]:
+    quarter = place.quarters.get(time // QUARTER)
+    if quarter is None:
+        quarter = place.quarters[time // QUARTER] = [0, 0, 0]
+    return quarter
+
+
+def _add(figures: list[Any], clicks: int, clickers: int, suspected: int) -> None:
+    figures[0] += clicks
+    figures[1] += clickers
+    figures[2] += suspected
 
 
 def _adding(table: str, *columns: str) -> str:
@@ -128,22 +167,23 @@ _FIGURES = {"clicks": _BIG, "clickers": _BIG, "suspected": _BIG}
 _CLICKER = {"link_id": _BIG, "generation": _BIG, "recipient": _BIG, "mailing_id": _BIG}
 
 _LOCK = "SELECT pg_advisory_xact_lock(7450, bucket) FROM unnest(?::int[]) AS bucket"
-_OF_LINK = "SELECT DISTINCT link_id, generation, recipient FROM clicker WHERE (link_id, generation, recipient) IN"
-_OF_MAILING = "SELECT DISTINCT mailing_id, recipient FROM clicker WHERE (mailing_id, recipient) IN"
-_ADD_TO_CLICKER = """
-UPDATE clicker SET clicks = clicks + ?, first_time = min(first_time, ?), last_time = max(last_time, ?)
-WHERE link_id = ? AND generation = ? AND recipient = ? AND mailing_id = ?
-"""
-_ADD_TO_CLICKERS = """
-UPDATE clicker SET clicks = clicker.clicks + added.clicks, first_time = least(clicker.first_time, added.first_time),
-  last_time = greatest(clicker.last_time, added.last_time)
-FROM unnest(?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[])
-  AS added (link_id, generation, recipient, mailing_id, clicks, first_time, last_time)
-WHERE clicker.link_id = added.link_id AND clicker.generation = added.generation
-  AND clicker.recipient = added.recipient AND clicker.mailing_id = added.mailing_id
-RETURNING clicker.link_id, clicker.generation, clicker.recipient, clicker.mailing_id
-"""
-_INSERT_CLICKERS = Insert("clicker", {**_CLICKER, "clicks": _BIG, "first_time": _BIG, "last_time": _BIG})
+# Whether a clicker has a row on this link (1: in this mailing, 0: in others only, NULL: none), and one in this mailing.
+# Only a new row can make one clicker more of either.
+_WHO_IS_NEW = Asked(
+    ["link_id", "generation", "recipient", "mailing_id"],
+    """SELECT link_id, generation, recipient, mailing_id,
+  (SELECT max(CASE WHEN c.mailing_id = asked.mailing_id THEN 1 ELSE 0 END) FROM clicker AS c
+    WHERE c.link_id = asked.link_id AND c.generation = asked.generation AND c.recipient = asked.recipient) AS on_link,
+  EXISTS (SELECT 1 FROM clicker AS c WHERE c.mailing_id = asked.mailing_id AND c.recipient = asked.recipient) AS in_mailing
+FROM asked""",
+)
+_ADD_CLICKERS = Insert(
+    "clicker",
+    {**_CLICKER, "clicks": _BIG, "first_time": _BIG, "last_time": _BIG},
+    """ON CONFLICT (link_id, generation, recipient, mailing_id) DO UPDATE SET clicks = clicker.clicks + excluded.clicks,
+  first_time = CASE WHEN excluded.first_time < clicker.first_time THEN excluded.first_time ELSE clicker.first_time END,
+  last_time = CASE WHEN excluded.last_time > clicker.last_time THEN excluded.last_time ELSE clicker.last_time END""",
+)
 _ADD_LINKS = Insert(
     "link_count",
     {"link_id": _BIG, **_FIGURES},
