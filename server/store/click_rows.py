@@ -1,7 +1,7 @@
 """Click rows: writing new ones, and finding those that are stored already. What clicks share, evidence and answers, is stored once."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -107,7 +107,7 @@ def stored_clicks(statements: Statements, click_ids: Iterable[bytes]) -> dict[by
 
 
 def click_rows(statements: Statements, interned: Interned, clicks: Iterable[NewClick]) -> list[tuple[Any, ...]]:
-    """The rows of new clicks; asks for rows. One from before a reset is stored as what the reset has made of the others: without identity."""
+    """The rows of new clicks; asks for rows. One from before a reset is stored as a reset leaves the others: without identity."""
     answered = [(click, click.seen, click.stored_answer) for click in clicks]
     shared: dict[int, Evidence | Answer] = {id(seen.evidence): seen.evidence for _, seen, _ in answered}  # most are the same object
     shared |= {id(answer): answer for _, _, answer in answered}

@@ -17,7 +17,7 @@ from server.model.url_fields import url_fields
 from server.model.urls import location_of, with_analytics
 from server.store.links import as_link, link
 from server.store.mailings import as_mailing, mailing
-from server.store.sql import Statements
+from server.store.sql import Statements, array
 
 MOST_CACHED = 100_000
 """Placements, links and mailings that are remembered; at the limit all are forgotten and read again."""
@@ -91,10 +91,12 @@ class Destinations:
             cache.clear()
 
     def _refresh(self, statements: Statements, link_ids: set[int], mailing_ids: set[int]) -> None:
-        suffix = " ORDER BY id" + statements.for_share if statements.for_share else ""
-        select_links, select_mailings = "SELECT id, revision FROM link WHERE id IN", "SELECT id, revision FROM mailing WHERE id IN"
-        asked = [(select_links, sorted(link_ids), suffix), (select_mailings, sorted(mailing_ids), suffix)]
-        links, mailings = statements.matching_each(asked)
+        if statements.is_sqlite:
+            links = statements.matching("SELECT id, revision FROM link WHERE id IN", sorted(link_ids))
+            mailings = statements.matching("SELECT id, revision FROM mailing WHERE id IN", sorted(mailing_ids))
+        else:
+            rows = statements.rows(_LOCKED_REVISIONS, [array("bigint", sorted(link_ids)), array("bigint", sorted(mailing_ids))])
+            links, mailings = ([row for row in rows if row.is_link is which] for which in (True, False))
         _read_again(statements, links, self._links, link, as_link)
         _read_again(statements, mailings, self._mailings, mailing, as_mailing)
 
@@ -113,6 +115,13 @@ def _read_again(statements: Statements, found: Iterable[Any], cache: dict[int, A
     for start in range(0, len(stale), 500):
         for row in statements.connection.execute(select(table).where(table.c.id.in_(stale[start : start + 500]))):
             cache[row.id] = as_model(row)
+
+
+_LOCKED_REVISIONS = """
+WITH links AS (SELECT id, revision FROM link WHERE id IN (SELECT unnest(?::bigint[])) ORDER BY id FOR SHARE),
+  mailings AS (SELECT id, revision FROM mailing WHERE id IN (SELECT unnest(?::bigint[])) ORDER BY id FOR SHARE)
+SELECT true AS is_link, id, revision FROM links UNION ALL SELECT false, id, revision FROM mailings
+"""
 
 
 def answer_of(to_link: Link, in_mailing: Mailing) -> Answer:

@@ -7,7 +7,7 @@ statement takes (measured). What the driver raises becomes SQLAlchemy's error al
 import contextlib
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -34,6 +34,10 @@ class Insert:
         names = f"INSERT INTO {table} ({', '.join(columns)})"
         self.for_each = f"{names} VALUES ({', '.join('?' * len(columns))}) {ending}"
         self.for_all = f"{names} SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in columns.values())}) {ending}"
+
+    def arrays(self, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The values of `for_all`."""
+        return [array(kind, column) for kind, column in zip(self.kinds, zip(*rows, strict=True), strict=True)]
 
 
 class Asked:
@@ -62,6 +66,9 @@ class Statements:
         self.skipping_locked = "" if self.is_sqlite else " FOR UPDATE SKIP LOCKED"
         if not connection.in_transaction():
             connection.begin()  # which SQLAlchemy does by itself only for what it runs
+        driver: Any = connection.connection.driver_connection
+        self._driver, self._cursor = driver, driver.cursor()
+        self._errors: Any = connection.dialect.loaded_dbapi.Error
 
     def each(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Runs the statement once for each row."""
@@ -73,15 +80,15 @@ class Statements:
 
     def insert(self, into: Insert, rows: Sequence[tuple[Any, ...]]) -> None:
         """Inserts these rows. Where the ending updates, no two of them may have the same key."""
-        if rows:
-            try:
-                if self.is_sqlite:
-                    self._cursor.executemany(into.for_each, rows)
-                else:
-                    columns = zip(into.kinds, zip(*rows, strict=True), strict=True)
-                    self._cursor.execute(into.for_all, [array(kind, column) for kind, column in columns])
-            except self._errors as error:
-                raise self._refused(error) from error
+        if not rows:
+            return
+        try:
+            if self.is_sqlite:
+                self._cursor.executemany(into.for_each, rows)
+            else:
+                self._cursor.execute(into.for_all, into.arrays(rows))
+        except self._errors as error:
+            raise self._refused(error) from error
 
     def rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
         """The rows of a statement with these values."""
@@ -157,7 +164,10 @@ class Statements:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """On PostgreSQL, sends what runs in the block without waiting for each answer; nothing in it may ask for rows."""
+        """On PostgreSQL, sends what runs in the block without waiting for each answer; nothing in it may ask for rows.
+
+        It works on one statement while the next one is made. All of them as one with data-modifying CTEs take a fifth longer (measured).
+        """
         if self.is_sqlite:
             yield
             return
@@ -171,19 +181,7 @@ class Statements:
         """A click id as this database's driver takes it."""
         return click_id if self.is_sqlite else UUID(bytes=click_id)
 
-    @cached_property
-    def _driver(self) -> Any:
-        return self.connection.connection.driver_connection
-
-    @cached_property
-    def _cursor(self) -> Any:
-        return self._driver.cursor()
-
-    @cached_property
-    def _errors(self) -> Any:
-        return self.connection.dialect.loaded_dbapi.Error
-
-    def _refused(self, error: Any) -> BaseException:
+    def _refused(self, error: Any) -> Any:
         """What the driver raises as SQLAlchemy does. Has the pool drop a connection that is gone or only reads."""
         dialect = self.connection.dialect
         is_gone = dialect.is_disconnect(error, self._driver, None) or getattr(error, "sqlstate", None) == PG_ONLY_READS

@@ -168,13 +168,13 @@ _CLICKER = {"link_id": _BIG, "generation": _BIG, "recipient": _BIG, "mailing_id"
 
 _LOCK = "SELECT pg_advisory_xact_lock(7450, bucket) FROM unnest(?::int[]) AS bucket"
 # Whether a clicker has a row on this link (1: in this mailing, 0: in others only, NULL: none), and one in this mailing.
-# Only a new row can make one clicker more of either.
+# Only a new row can make one clicker more of either. For EXISTS PostgreSQL reads the whole table first, to look all up in memory (tried).
 _WHO_IS_NEW = Asked(
     ["link_id", "generation", "recipient", "mailing_id"],
     """SELECT link_id, generation, recipient, mailing_id,
   (SELECT max(CASE WHEN c.mailing_id = asked.mailing_id THEN 1 ELSE 0 END) FROM clicker AS c
     WHERE c.link_id = asked.link_id AND c.generation = asked.generation AND c.recipient = asked.recipient) AS on_link,
-  EXISTS (SELECT 1 FROM clicker AS c WHERE c.mailing_id = asked.mailing_id AND c.recipient = asked.recipient) AS in_mailing
+  (SELECT 1 FROM clicker AS c WHERE c.mailing_id = asked.mailing_id AND c.recipient = asked.recipient LIMIT 1) AS in_mailing
 FROM asked""",
 )
 _ADD_CLICKERS = Insert(

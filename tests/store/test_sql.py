@@ -14,7 +14,7 @@ from server.store.click_tables import clicker
 from server.store.crm_tables import EntryRow
 from server.store.database import Database
 from server.store.recording import Recorder
-from server.store.sql import MOST_KEYS, Insert, Statements
+from server.store.sql import MOST_KEYS, Asked, Insert, Statements
 from server.store.tables import table_of
 from tests.store.test_recording import KINDS, Setup, add_person, named, recorded
 
@@ -35,7 +35,10 @@ def test_each_row_comes_once_for_any_number_of_keys(database: Database, number: 
         two = statements.matching("SELECT link_id, recipient FROM clicker WHERE (link_id, recipient) IN", [*pairs, (1, 7), (7000, 2)])
         assert sorted(tuple(row) for row in two) == pairs
         present = "SELECT link_id, recipient FROM clicker WHERE (link_id, recipient) IN"
-        assert statements.present([(present, [*pairs, (1, 7)]), (present, []), (present, [(1, 7)])]) == [set(pairs), set(), set()]
+        whose = Asked(["link", "who"], "SELECT link, who, (SELECT clicks FROM clicker WHERE link_id = link AND recipient = who) FROM asked")
+        assert sorted(map(tuple, statements.of_each(whose, [*pairs, (1, 7)])), key=str) == sorted(
+            [*((*pair, 1) for pair in pairs), (1, 7, None)], key=str
+        )
         asked: list[tuple[str, list[Any], str]] = [
             (present, pairs, ""),
             ("SELECT link_id FROM clicker WHERE link_id IN", wanted, ""),
