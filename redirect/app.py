@@ -176,6 +176,7 @@ def create(settings: Settings | None = None) -> Starlette:
         Route("/{token}/{renewal}", RenewedEndpoint(verifier, special)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: missing})
+    app.state.has_other_keys = lambda: stream.has_other_keys
     app.router.redirect_slashes = False  # it would redirect to whatever host a request names
     return app
 

@@ -60,12 +60,18 @@ class ClickStream:
         self._slots = WINDOW
         self._wake = asyncio.Event()
         self._opened = asyncio.Event()
+        self._other_keys = False
         self._task: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
         """Whether the server takes clicks."""
         return self._opened.is_set()
+
+    @property
+    def has_other_keys(self) -> bool:
+        """Whether the server was there when last tried, and has other keys: one of the two would refuse every URL of the other."""
+        return self._other_keys
 
     async def record(self, request: Request) -> Answer | None:
         """What the click is answered by, once it is durable. None when it is not in time; the server may have it all the same, or later."""
@@ -115,6 +121,7 @@ class ClickStream:
                         code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
                         log.warning("click_stream_broken", code=code, waiting=len(self._waiting))
                 except OtherKeys:
+                    self._other_keys = True
                     log.error("other_keys", server=self._address, remedy="give the front door the server's key file and start it again")
                 except Exception as error:  # a defect must not end the stream for good: every click would go to the journal
                     log.error("click_stream_failed", exc_info=error)
@@ -125,6 +132,7 @@ class ClickStream:
     async def _converse(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub") -> None:
         call = stub.RecordClicks()
         await refuse_other_keys(call, self._keys)
+        self._other_keys = False
         self._opened.set()
         sender = asyncio.create_task(self._send(call))
         try:

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from redirect.app import create
 from redirect.logs import configure_logs
 from redirect.settings import Settings
-from redirect.workers import BACKLOG, READY, RETIRE, STOP
+from redirect.workers import BACKLOG, DISAGREES, READY, RETIRE, STOP
 
 log = structlog.get_logger()
 
@@ -98,7 +98,8 @@ class SharedSocketServer(Server):
 
 async def serve(listening: int, way: socket.socket, settings: Settings) -> int:
     """Serves until told to end, answers what is accepted by then, and returns an exit status."""
-    door = Door(create(settings))
+    app = create(settings)
+    door = Door(app)
     _collect_garbage_less()
     server = SharedSocketServer(door, listening)
     serving = asyncio.create_task(server.serve())
@@ -106,7 +107,7 @@ async def serve(listening: int, way: socket.socket, settings: Settings) -> int:
     await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
     if not door.ready.is_set():
         return 1
-    told = asyncio.create_task(_told(way))
+    told = asyncio.create_task(_told(way, DISAGREES if app.state.has_other_keys() else READY))
     await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         return 1
@@ -133,11 +134,11 @@ def _collect_garbage_less() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def _told(way: socket.socket) -> bytes:
+async def _told(way: socket.socket, ready: bytes) -> bytes:
     loop, terminated = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, terminated.set)
     way.setblocking(False)
-    await loop.sock_sendall(way, READY)
+    await loop.sock_sendall(way, ready)
     told = asyncio.create_task(loop.sock_recv(way, 1))
     await asyncio.wait([told, asyncio.create_task(terminated.wait())], return_when=asyncio.FIRST_COMPLETED)
     return told.result() if told.done() and not told.exception() else STOP

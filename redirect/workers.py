@@ -18,8 +18,8 @@ from redirect.settings import Settings
 
 log = structlog.get_logger()
 
-READY, RETIRE, STOP = b"1", b"r", b"s"
-"""What a worker says, and what it is told; the other end is redirect/worker.py."""
+READY, DISAGREES, RETIRE, STOP = b"1", b"k", b"r", b"s"
+"""What a worker says, that it is ready, or ready with other keys than the server has; and what it is told. See redirect/worker.py."""
 
 BACKLOG = 2048
 """Connections that wait to be accepted, and those a worker has at most; more wait, and whoever is slow is cut off within 10 s."""
@@ -29,6 +29,8 @@ STOP_SECONDS = 15.0
 """How long a worker may take for what it has accepted; nothing takes longer than 10 s."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+SHORT_LIFE_SECONDS = 1.0
+"""A worker that dies sooner after it was ready is replaced after a pause, like one that does not start."""
 
 UNREAD_MILLISECONDS = 8_000
 """How long a client may take nothing of an answer."""
@@ -39,6 +41,7 @@ class _Worker:
     process: asyncio.subprocess.Process
     way: socket.socket
     ended: "asyncio.Task[int]"
+    ready_time: float = 0.0
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -94,7 +97,7 @@ class Workers:
         loop.add_signal_handler(signal.SIGHUP, self._replace.set)
         try:
             self._listening.listen(BACKLOG)
-            started = await asyncio.gather(*(self._start() for _ in range(self._settings.front_workers)))
+            started = await asyncio.gather(*(self._start(may_disagree=True) for _ in range(self._settings.front_workers)))
             self._serving = [worker for worker in started if worker is not None]
             if len(self._serving) < len(started):
                 raise SystemExit("a worker did not start")
@@ -122,24 +125,26 @@ class Workers:
                 if died and worker in self._all:
                     log.error("worker_ended", status=worker.ended.result())
                     self._forget(worker)
+                    lived = asyncio.get_running_loop().time() - worker.ready_time
+                    pause = await _paused(pause) if lived < SHORT_LIFE_SECONDS else FIRST_PAUSE
                 if not (died or replacing):
                     continue
-                new = await self._start()
+                new = await self._start(may_disagree=died)
                 if new is not None:
-                    self._serving[place], pause = new, FIRST_PAUSE
+                    self._serving[place] = new
                     if not died:
                         ending.add(asyncio.create_task(self._end(worker, RETIRE, 0)))
                 elif died:
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE)
+                    pause = await _paused(pause)
                 else:
-                    log.error("not_replaced", remedy="the new worker did not start, see above; the old one serves on")
+                    log.error("not_replaced", remedy="the new worker did not start, or has other keys, see above; the old one serves on")
                     replacing = False
             if replacing:
                 log.info("replaced", workers=len(self._serving))
             ending = {task for task in ending if not task.done()}
 
-    async def _start(self) -> _Worker | None:
+    async def _start(self, *, may_disagree: bool) -> _Worker | None:
+        """A new worker that serves; None when it does not start. One that `may_disagree` serves with other keys than the server, too."""
         try:
             worker = await self._begun()
         except OSError as error:  # too many processes or files, or a Python that is being replaced: later may be better
@@ -150,7 +155,8 @@ class Workers:
                 said = await asyncio.get_running_loop().sock_recv(worker.way, 1)
         except (TimeoutError, ConnectionError):
             said = b""
-        if said == READY:
+        if said == READY or (said == DISAGREES and may_disagree):
+            worker.ready_time = asyncio.get_running_loop().time()
             return worker
         await self._end(worker, STOP, 0)
         return None
@@ -190,3 +196,9 @@ class Workers:
     def _forget(self, worker: _Worker) -> None:
         worker.way.close()
         self._all.discard(worker)
+
+
+async def _paused(pause: float) -> float:
+    """Waits so long; how long to wait the next time."""
+    await asyncio.sleep(pause)
+    return min(2 * pause, LONGEST_PAUSE)

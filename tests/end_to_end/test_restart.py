@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from redirect import token
 from tests.support.campaign import Campaign, person
 from tests.support.house import House, Process
 from tests.support.recipients import Browser, Crowd, Refused
@@ -95,6 +96,28 @@ async def test_when_a_new_worker_cannot_start_the_old_one_serves_on(sqlite_house
         hidden.rename(keys)
     assert process.children == before
     assert (await Browser(False).open(f"{base}/readyz"))[0] == 200
+
+
+async def test_a_new_worker_with_other_keys_than_the_server_takes_the_place_of_none_that_serves(
+    sqlite_campaign: Campaign, sqlite_house: House, front: tuple[Process, str]
+) -> None:
+    process, base = front
+    link = await sqlite_campaign.link()
+    path = (await sqlite_campaign.url(link.id, person(1))).rpartition("/")[2]
+    before = process.children
+    keys = sqlite_house.directory / "keys.json"
+    right = keys.rename(keys.with_suffix(".right"))
+    try:
+        token.create(keys)  # a key file of another installation
+        os.kill(process.pid, signal.SIGHUP)
+        await until(lambda: process.logged("event='not_replaced'") == 1)
+        assert process.children == before
+        assert (await Browser(False).open(f"{base}/{path}"))[0] == 302
+        (worker,) = before
+        os.kill(worker, signal.SIGKILL)  # a dead one is replaced all the same: it may be the server that is wrong
+        assert (await Browser(False).open(f"{base}/{path}"))[0] == 404
+    finally:
+        right.replace(keys)
 
 
 async def test_when_no_process_can_be_made_the_old_worker_serves_on_and_a_dead_one_is_replaced_later(front: tuple[Process, str]) -> None:
