@@ -8,7 +8,6 @@ The payload is signed, not secret (docs/adr/0002).
 
 import binascii
 import hashlib
-import hmac
 import json
 import os
 import secrets
@@ -16,6 +15,7 @@ import tempfile
 from binascii import a2b_base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hmac import compare_digest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,7 +129,7 @@ class Verifier:
         payload = content[:-TAG_BYTES]
         keyed = keyed.copy()
         keyed.update(payload)
-        if not hmac.compare_digest(keyed.digest(), content[-TAG_BYTES:]):
+        if not compare_digest(keyed.digest(), content[-TAG_BYTES:]):
             return None
         return _claims(payload)
 
@@ -187,22 +187,23 @@ def _varint(value: int) -> bytes:
 
 
 def _claims(payload: bytes) -> Claims | None:
-    """What a payload says: two numbers, each in its shortest form, and known flags; None for any other."""
+    """What a payload says: two numbers and known flags, each in its shortest form; None for any other."""
     numbers: list[int] = []
     value = shift = 0
-    for byte in payload[:-1]:
+    for byte in payload:
         if byte >= 0x80:
             value |= (byte & 0x7F) << shift
             shift += 7
-        elif byte == 0 and shift:
-            return None
-        else:
+        elif not shift:
+            numbers.append(byte)
+        elif byte:
             numbers.append(value | byte << shift)
             value = shift = 0
-    flags = payload[-1]
-    if shift or len(numbers) != 2 or flags > _FLAGS:
+        else:
+            return None
+    if shift or len(numbers) != 3:
         return None
-    placement_id, recipient = numbers
-    if not 0 < placement_id <= _MAX or recipient > _MAX:
+    placement_id, recipient, flags = numbers
+    if not 0 < placement_id <= _MAX or recipient > _MAX or flags > _FLAGS:
         return None
     return _new(Claims, (placement_id, recipient, flags & TEST != 0, flags & DO_NOT_TRACK != 0))

@@ -14,6 +14,7 @@ from typing import Literal
 import structlog
 from pydantic_monty import Monty, MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError, ResourceLimits
 
+from server.clicks.script_code import MOST_RETURN_URL, PARSE, RUN
 from server.clicks.script_problem import CONTROL, MOST_MEGABYTES, cut, problem_in, problem_of_failure, problem_of_time
 from server.model.errors import DomainError, Reason
 
@@ -25,9 +26,8 @@ log = structlog.get_logger()
 OFTEN, MOST_NOTED = 3, 1_000
 """How often in a row a script may run for too long before it waits behind all others, and how many such scripts are remembered."""
 
-MOST_RETURN_URL = 4_000
 MOST_LOG = 1_000
-"""Characters that leave the sandbox."""
+"""Characters of a log that leave the sandbox."""
 
 MOST_CALLS = 200
 """Calls inside one another, the sandbox's own two among them."""
@@ -39,47 +39,6 @@ _ANSWER_SECONDS = 1.0
 """What a process may take for anything else: its start, above all."""
 
 _LIMITS = ResourceLimits(max_memory=MOST_MEGABYTES * 2**20, max_recursion_depth=MOST_CALLS, max_suspensions=20, max_total_sleep_secs=0.0)
-
-# A script runs inside of another one. So its line numbers are its own, the names that this one uses cannot be changed under it, and what
-# comes back is short: of what a script returns or leaves, the sandbox would send all its 64 MB.
-
-# All of a source is read before its first line runs. So one that parses divides by zero here, and one that does so only while `import` is
-# another word has an import in it.
-_READ = r"""
-def problem_of(text):
-    try:
-        exec("1/0\n" + text, {})
-    except (ZeroDivisionError, NotImplementedError, ImportError):
-        return ""
-    except SyntaxError as problem:
-        return str(problem)
-
-if "import" in source:
-    problem = problem_of(source.replace("import", "Import"))
-    if problem and not problem_of(source):
-        raise ImportError(problem)
-"""
-_PARSE = (
-    _READ
-    + r"""
-exec("1/0\n" + source, {})
-"""
-)
-
-# `exec` and `eval` are hidden because they import, and `locals` because it takes hidden names away.
-_RUN = rf"""{_READ}
-def hidden(name):
-    def call(*values, **named):
-        raise NameError("name '" + name + "' is not defined")
-    return call
-
-variables["exec"] = hidden("exec")
-variables["eval"] = hidden("eval")
-variables["locals"] = hidden("locals")
-exec("\n" + source, variables)
-left = variables.get("returnUrl", "")
-left[:{MOST_RETURN_URL + 1}] if type(left) is str else None
-"""
 
 _NOT_RUN = "Scripts do not run now"
 _TOO_MANY = "Too many scripts are waiting"
@@ -202,7 +161,7 @@ class Sandbox:
     def _run(self, source: str, variables: Mapping[str, object]) -> ScriptResult:
         printed = _Log()
         try:
-            url = self._fed(_RUN, source, variables, printed)
+            url = self._fed(RUN, source, variables, printed)
         except _Failed as failed:
             return ScriptResult(log=printed.text(), problem=failed.problem)
         if not isinstance(url, str):
@@ -213,7 +172,7 @@ class Sandbox:
 
     def _parse(self, source: str) -> ScriptResult:
         try:
-            self._fed(_PARSE, source, {}, _Log())
+            self._fed(PARSE, source, {}, _Log())
         except _Failed as failed:
             parsed = isinstance(failed.reason, ZeroDivisionError)
             return ScriptResult(problem="" if parsed else failed.problem, looked_at=failed.looked_at)

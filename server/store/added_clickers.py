@@ -13,7 +13,7 @@ from server.store.clickers import refuse_unknown
 from server.store.crm_entries import entry_by_id, existing, insert_entry
 from server.store.crm_tables import MembershipRow, PersonRow
 from server.store.database import Database
-from server.store.links import link
+from server.store.link_rows import link
 from server.store.requests import RequestId, once
 from server.store.tables import table_of
 

@@ -9,7 +9,8 @@ from server.model.click import Click, Clicker, Verdict, click_text
 from server.store.click_rows import evidence_of
 from server.store.click_tables import action_run, click, clicker, interned
 from server.store.database import Database
-from server.store.links import by_ids, link
+from server.store.link_rows import link
+from server.store.links import by_ids
 from server.store.mailings import by_id as mailing_by_id
 from server.store.newest_clicks import newest_clicks
 from server.store.pages import Key, Page, page_of

@@ -15,7 +15,7 @@ from server.model.link import CustomText, Form, Link, Redirect
 from server.model.mailing import Mailing, PlacementKind
 from server.model.url_fields import url_fields
 from server.model.urls import location_of, with_analytics
-from server.store.links import as_link, link
+from server.store.link_rows import as_link, link
 from server.store.mailings import as_mailing, mailing
 from server.store.sql import Statements, array
 

@@ -6,20 +6,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
-from server.model.action import ActionKind, LinkAction
-from server.model.errors import DomainError, Reason, Violation, etag_mismatch, invalid
-from server.model.link import ClickCounts, CountedLink, Form, Link, LinkQuery, Redirect
+from server.model.errors import DomainError, Reason, etag_mismatch
+from server.model.link import ClickCounts, CountedLink, Link, LinkQuery
 from server.model.text import name_key
 from server.store.changes import placements_changed
 from server.store.click_tables import link_count, mailing_count, mailing_link_count, reset_remains
 from server.store.database import Database
 from server.store.folders import folder, folder_exists, folders_below, refuse_missing
+from server.store.link_rows import as_link, columns, insert_link, link, number_actions
 from server.store.pages import Key, Page, page_of
 from server.store.requests import RequestId, made_before, once
-from server.store.tables import LinkActionRow, LinkRow, PlacementRow, table_of
+from server.store.tables import PlacementRow, table_of
 
-link = table_of(LinkRow)
-_action, _placement = table_of(LinkActionRow), table_of(PlacementRow)
+_placement = table_of(PlacementRow)
 
 ORDERS = {"name": link.c.name_key, "create_time": link.c.create_time, "update_time": link.c.update_time}
 
@@ -129,20 +128,6 @@ class LinkStore:
         return self._database.write(work)
 
 
-def insert_link(connection: Connection, draft: Link) -> int:
-    """Inserts one link and gives its actions their ids; its own id. Raises FOLDER_NOT_FOUND."""
-    folder_exists(connection, draft.folder_id)
-    values = columns(draft) | {"actions": []}
-    stamp = {"folder_id": draft.folder_id, "mailing_id": draft.mailing_id, "creator": draft.creator, "create_time": draft.create_time}
-    stamp |= {"updater": draft.updater, "update_time": draft.update_time, "revision": 1, "generation": 0}
-    link_id: int = connection.execute(insert(link).values(**values | stamp).returning(link.c.id)).scalar_one()
-    if draft.actions:
-        new = [action.model_copy(update={"id": 0}) for action in draft.actions]
-        numbered = number_actions(connection, link_id, (), new, draft.create_time)
-        connection.execute(update(link).where(link.c.id == link_id).values(actions=numbered))
-    return link_id
-
-
 def by_ids(connection: Connection, ids: Sequence[int]) -> list[CountedLink]:
     """The links with these ids, in this order. Raises LINK_NOT_FOUND for the first that is missing."""
     found = {row.id: _link(row) for row in connection.execute(_counted().where(link.c.id.in_(set(ids))))}
@@ -167,64 +152,6 @@ def refuse_local(found: Link, why: str) -> None:
     """Raises LINK_IS_LOCAL for a link that belongs to one mailing."""
     if found.mailing_id:
         raise DomainError(Reason.link_is_local, f"link {found.id} is local to mailing {found.mailing_id} and {why}", id=found.id)
-
-
-def number_actions(
-    connection: Connection, link_id: int, before: Sequence[LinkAction], wanted: Sequence[LinkAction], now: datetime | None
-) -> list[LinkAction]:
-    """The actions as they are stored, with an id each: one sent back is kept, 0 gets a new one.
-
-    Raises INVALID_FIELD for an id that is not this link's, of another kind, or there twice, and for an action that cannot be stored.
-    """
-    assert now is not None
-    known = {action.id: action.kind.tag for action in before}
-    kinds = {action.id: action.kind for action in before}
-    stored: list[ActionKind] = []
-    problems: list[Violation] = []
-    seen: set[int] = set()
-    for index, action in enumerate(wanted):
-        path = f"link.actions[{index}].id"
-        try:
-            stored.append(action.kind.stored(kinds.get(action.id), now))
-        except ValueError as error:
-            problems.append(Violation(f"link.actions[{index}].{action.kind.tag}", str(error)))
-        if not action.id:
-            continue
-        if action.id not in known:
-            problems.append(Violation(path, f"this link has no action {action.id}; leave the id out for a new one"))
-        elif known[action.id] != action.kind.tag:
-            problems.append(Violation(path, f"action {action.id} is of kind {known[action.id]}, not {action.kind.tag}"))
-        elif action.id in seen:
-            problems.append(Violation(path, f"action {action.id} stands here twice"))
-        seen.add(action.id)
-    if problems:
-        raise invalid(*problems)
-    return [
-        action.model_copy(update={"id": action.id or _new_action(connection, link_id, action), "kind": kind})
-        for action, kind in zip(wanted, stored, strict=True)
-    ]
-
-
-def _new_action(connection: Connection, link_id: int, action: LinkAction) -> int:
-    statement = insert(_action).values(link_id=link_id, tag=action.kind.tag).returning(_action.c.id)
-    return int(connection.execute(statement).scalar_one())
-
-
-def columns(wanted: Link) -> dict[str, Any]:
-    """What a caller may change of a link, as columns."""
-    url = wanted.response.url if isinstance(wanted.response, Redirect | Form) else ""
-    return {
-        "name": wanted.name,
-        "name_key": name_key(wanted.name),
-        "search_key": name_key(f"{wanted.name}\n{url}"),
-        "response": wanted.response,
-        "actions": wanted.actions,
-    }
-
-
-def as_link(row: Any) -> Link:
-    """A row of the table as a plain link."""
-    return Link.model_construct(**{name: getattr(row, name) for name in Link.model_fields})
 
 
 def _link(row: Any) -> CountedLink:

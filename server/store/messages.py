@@ -15,7 +15,7 @@ from server.model.link import Link, Redirect, Response
 from server.model.mailing import MessagePart, Placement, PlacementKind
 from server.model.url_fields import url_fields
 from server.store.database import Database
-from server.store.links import insert_link, link
+from server.store.link_rows import insert_link, link
 from server.store.mailings import locked
 from server.store.placements import insert_placements, of_mailing, placement
 from server.store.tables import MessageRow, table_of

@@ -17,7 +17,7 @@ from server.model.action import ActionKind, ActionState
 from server.model.click import Receiver, click_time
 from server.model.webhooks import destination_of
 from server.store.database import Database
-from server.store.links import link
+from server.store.link_rows import link
 from server.store.outgoing import NEVER, REMOTE_CRM
 from server.store.pages import Key, Page
 from server.store.sql import Statements, click_id_of

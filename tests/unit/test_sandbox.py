@@ -16,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.clicks.sandbox import MOST_LOG, MOST_RETURN_URL, Sandbox, ScriptResult
+from server.clicks.sandbox import MOST_LOG, Sandbox, ScriptResult
+from server.clicks.script_code import MOST_RETURN_URL
 from server.clicks.script_problem import MOST_PROBLEM
 from server.model.errors import DomainError, Reason
 
