@@ -155,6 +155,10 @@ def create(settings: Settings | None = None) -> Starlette:
         snapshot.close()
         await special.stop()
 
+    def keys_differ(before: str) -> bool:
+        """Whether these are other keys than the server's; while it cannot be asked, than those with the summary `before`."""
+        return stream.has_other_keys or not (stream.connected or keys.agrees_with(before))
+
     async def readiness(_: Request) -> Response:
         if stream.connected:
             return PlainTextResponse("ready\n")
@@ -176,7 +180,7 @@ def create(settings: Settings | None = None) -> Starlette:
         Route("/{token}/{renewal}", RenewedEndpoint(verifier, special)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: missing})
-    app.state.has_other_keys = lambda: stream.has_other_keys
+    app.state.keys_differ = keys_differ
     app.router.redirect_slashes = False  # it would redirect to whatever host a request names
     return app
 

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from redirect.app import create
 from redirect.logs import configure_logs
 from redirect.settings import Settings
-from redirect.workers import BACKLOG, DISAGREES, READY, RETIRE, STOP
+from redirect.workers import BACKLOG, READY, RETIRE, STOP
 
 log = structlog.get_logger()
 
@@ -41,8 +41,10 @@ LAST_ANSWERS_SECONDS = 0.5
 class Door:
     """The application, and what a worker answers differently once it is about to end."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, may_open: Callable[[], bool]) -> None:
+        """`may_open` is asked once the application is ready: else nothing is accepted."""
         self._app = app
+        self._may_open = may_open
         self._last = False
         self._leaving = False
         self.ready = asyncio.Event()
@@ -67,7 +69,9 @@ class Door:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_when_ready(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete":
+            if message["type"] == "lifespan.startup.complete" and not self._may_open():
+                message = {"type": "lifespan.startup.failed", "message": ""}
+            elif message["type"] == "lifespan.startup.complete":
                 self.ready.set()
             await send(message)
 
@@ -96,18 +100,34 @@ class SharedSocketServer(Server):
         self._shd = SocketHolder(self._listening, False, BACKLOG)  # type: ignore[call-arg, assignment]
 
 
-async def serve(listening: int, way: socket.socket, settings: Settings) -> int:
-    """Serves until told to end, answers what is accepted by then, and returns an exit status."""
-    app = create(settings)
-    door = Door(app)
+async def serve(listening: int, way: socket.socket, settings: Settings, keys_before: str | None) -> int:
+    """Serves until told to end, answers what is accepted by then, and returns an exit status.
+
+    `keys_before` is the summary of the keys of a worker that serves still, whose place one with other keys is not to take: every URL would
+    be not found. None: of nobody, since a start cannot know which of two is wrong, the server or this front door.
+    """
+    try:
+        app = create(settings)
+    except (OSError, ValueError) as error:
+        log.error("keys_not_read", cause=str(error))
+        return 1
+
+    def may_open() -> bool:
+        if keys_before is None or not app.state.keys_differ(keys_before):
+            return True
+        log.error("keys_differ", remedy="give the front door the server's key file; it has to know the keys of the worker before")
+        return False
+
+    door = Door(app, may_open)
     _collect_garbage_less()
     server = SharedSocketServer(door, listening)
     serving = asyncio.create_task(server.serve())
     ready = asyncio.create_task(door.ready.wait())
     await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
     if not door.ready.is_set():
+        log.error("not_opened", cause=str(serving.exception()))
         return 1
-    told = asyncio.create_task(_told(way, DISAGREES if app.state.has_other_keys() else READY))
+    told = asyncio.create_task(_told(way))
     await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         return 1
@@ -134,11 +154,11 @@ def _collect_garbage_less() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def _told(way: socket.socket, ready: bytes) -> bytes:
+async def _told(way: socket.socket) -> bytes:
     loop, terminated = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, terminated.set)
     way.setblocking(False)
-    await loop.sock_sendall(way, ready)
+    await loop.sock_sendall(way, READY)
     told = asyncio.create_task(loop.sock_recv(way, 1))
     await asyncio.wait([told, asyncio.create_task(terminated.wait())], return_when=asyncio.FIRST_COMPLETED)
     return told.result() if told.done() and not told.exception() else STOP
@@ -149,4 +169,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     configure_logs()
     _let_threads_finish()
-    sys.exit(uvloop.run(serve(int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), Settings())))
+    listening, way, *keys_before = sys.argv[1:]
+    sys.exit(uvloop.run(serve(int(listening), socket.socket(fileno=int(way)), Settings(), keys_before[0] if keys_before else None)))

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 import structlog
 
+from redirect import token
 from redirect.settings import Settings
 
 log = structlog.get_logger()
 
-READY, DISAGREES, RETIRE, STOP = b"1", b"k", b"r", b"s"
-"""What a worker says, that it is ready, or ready with other keys than the server has; and what it is told. See redirect/worker.py."""
+READY, RETIRE, STOP = b"1", b"r", b"s"
+"""What a worker says, and what it is told; the other end is redirect/worker.py."""
 
 BACKLOG = 2048
 """Connections that wait to be accepted, and those a worker has at most; more wait, and whoever is slow is cut off within 10 s."""
@@ -41,6 +42,8 @@ class _Worker:
     process: asyncio.subprocess.Process
     way: socket.socket
     ended: "asyncio.Task[int]"
+    keys: str
+    """The summary of its keys; empty when they could not be read."""
     ready_time: float = 0.0
 
 
@@ -97,7 +100,7 @@ class Workers:
         loop.add_signal_handler(signal.SIGHUP, self._replace.set)
         try:
             self._listening.listen(BACKLOG)
-            started = await asyncio.gather(*(self._start(may_disagree=True) for _ in range(self._settings.front_workers)))
+            started = await asyncio.gather(*(self._start() for _ in range(self._settings.front_workers)))
             self._serving = [worker for worker in started if worker is not None]
             if len(self._serving) < len(started):
                 raise SystemExit("a worker did not start")
@@ -129,7 +132,7 @@ class Workers:
                     pause = await _paused(pause) if lived < SHORT_LIFE_SECONDS else FIRST_PAUSE
                 if not (died or replacing):
                     continue
-                new = await self._start(may_disagree=died)
+                new = await self._start(None if died else worker)
                 if new is not None:
                     self._serving[place] = new
                     if not died:
@@ -143,10 +146,10 @@ class Workers:
                 log.info("replaced", workers=len(self._serving))
             ending = {task for task in ending if not task.done()}
 
-    async def _start(self, *, may_disagree: bool) -> _Worker | None:
-        """A new worker that serves; None when it does not start. One that `may_disagree` serves with other keys than the server, too."""
+    async def _start(self, serving: _Worker | None = None) -> _Worker | None:
+        """A new worker; None when it does not start. With other keys it does not in the place of one that is `serving`."""
         try:
-            worker = await self._begun()
+            worker = await self._begun(serving)
         except OSError as error:  # too many processes or files, or a Python that is being replaced: later may be better
             log.error("worker_not_started", cause=error.strerror)
             return None
@@ -155,24 +158,26 @@ class Workers:
                 said = await asyncio.get_running_loop().sock_recv(worker.way, 1)
         except (TimeoutError, ConnectionError):
             said = b""
-        if said == READY or (said == DISAGREES and may_disagree):
+        if said == READY:
             worker.ready_time = asyncio.get_running_loop().time()
             return worker
         await self._end(worker, STOP, 0)
         return None
 
-    async def _begun(self) -> _Worker:
+    async def _begun(self, serving: _Worker | None) -> _Worker:
+        keys = _keys(self._settings)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         shared = self._listening.fileno(), theirs.fileno()
         try:
-            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "redirect.worker", *map(str, shared), pass_fds=shared)
+            told = [*map(str, shared), *([serving.keys] if serving else [])]
+            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "redirect.worker", *told, pass_fds=shared)
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        worker = _Worker(process, ours, asyncio.create_task(process.wait()))
+        worker = _Worker(process, ours, asyncio.create_task(process.wait()), keys)
         self._all.add(worker)
         return worker
 
@@ -196,6 +201,14 @@ class Workers:
     def _forget(self, worker: _Worker) -> None:
         worker.way.close()
         self._all.discard(worker)
+
+
+def _keys(settings: Settings) -> str:
+    assert settings.key_file is not None
+    try:
+        return token.load(settings.key_file).summary()
+    except (OSError, ValueError):  # of which the worker tells
+        return ""
 
 
 async def _paused(pause: float) -> float:

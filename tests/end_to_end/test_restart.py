@@ -1,10 +1,11 @@
 """Restarting and stopping the front door under clicks: nobody is refused, and every request that was sent is answered."""
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,16 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while not true():
             await asyncio.sleep(0.02)
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The process answers nobody in the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def gone(pid: int) -> bool:
@@ -103,16 +114,23 @@ async def test_a_new_worker_with_other_keys_than_the_server_takes_the_place_of_n
 ) -> None:
     process, base = front
     link = await sqlite_campaign.link()
-    path = (await sqlite_campaign.url(link.id, person(1))).rpartition("/")[2]
+    url = await sqlite_campaign.url(link.id, person(1))
+    path = url.rpartition("/")[2]
+    await sqlite_house.knows(url)
     before = process.children
     keys = sqlite_house.directory / "keys.json"
     right = keys.rename(keys.with_suffix(".right"))
+    crowd = Crowd(f"{base}/{path}", 8, False)
     try:
         token.create(keys)  # a key file of another installation
-        os.kill(process.pid, signal.SIGHUP)
-        await until(lambda: process.logged("event='not_replaced'") == 1)
+        async with crowd.clicking():
+            os.kill(process.pid, signal.SIGHUP)
+            await until(lambda: process.logged("event='not_replaced'") == 1)
+            with stopped(sqlite_house.server.pid):
+                os.kill(process.pid, signal.SIGHUP)
+                await until(lambda: process.logged("event='not_replaced'") == 2)
+        assert (crowd.refused, crowd.unanswered, [*crowd.statuses]) == (0, [], [302])
         assert process.children == before
-        assert (await Browser(False).open(f"{base}/{path}"))[0] == 302
         (worker,) = before
         os.kill(worker, signal.SIGKILL)  # a dead one is replaced all the same: it may be the server that is wrong
         assert (await Browser(False).open(f"{base}/{path}"))[0] == 404
