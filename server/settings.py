@@ -28,6 +28,13 @@ def _loopback(listen: str) -> str:
     return listen
 
 
+def _database(url: str) -> str:
+    backend = url.partition(":")[0].partition("+")[0]  # the rest may hold a password
+    if backend not in ("", "sqlite", "postgresql"):
+        raise ValueError(f"must begin with sqlite:/// or postgresql://, not {backend[:40]!r}")
+    return url
+
+
 def _crm(setting: str) -> str:
     parse_crm(setting)
     return setting
@@ -65,7 +72,7 @@ class Settings(BaseSettings):
     directory: Path = Path("var")
     """Where the embedded database and the key file are."""
 
-    database_url: str = ""
+    database_url: Annotated[str, AfterValidator(_database)] = ""
     """An SQLAlchemy URL, `sqlite:///path` or `postgresql://user@host/name`; empty: an SQLite file in the directory."""
 
     key_file: Path | None = None
