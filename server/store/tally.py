@@ -64,7 +64,7 @@ class Tally:
         lock = (_LOCK, [_buckets(recipient for _, _, recipient, _ in clickers)])
         on_links: set[tuple[int, int, int]] = set()
         in_mailings: set[tuple[int, int]] = set()
-        for link_id, generation, recipient, mailing_id, on_link, in_mailing in statements.of_each(_WHO_IS_NEW, clickers, [lock]):
+        for link_id, generation, recipient, mailing_id, on_link, in_mailing in statements.of_each(WHO_IS_NEW, clickers, [lock]):
             if on_link == 1:
                 continue
             clicks = self._clickers[link_id, generation, recipient, mailing_id]
@@ -168,8 +168,9 @@ _CLICKER = {"link_id": _BIG, "generation": _BIG, "recipient": _BIG, "mailing_id"
 
 _LOCK = "SELECT pg_advisory_xact_lock(7450, bucket) FROM unnest(?::int[]) AS bucket"
 # Whether a clicker has a row on this link (1: in this mailing, 0: in others only, NULL: none), and one in this mailing.
-# Only a new row can make one clicker more of either. For EXISTS PostgreSQL reads the whole table first, to look all up in memory (tried).
-_WHO_IS_NEW = Asked(
+# Only a new row can make one clicker more of either. A plan that PostgreSQL makes for EXISTS while the
+# table is empty, and keeps, reads all of it each time (tried).
+WHO_IS_NEW = Asked(
     ["link_id", "generation", "recipient", "mailing_id"],
     """SELECT link_id, generation, recipient, mailing_id,
   (SELECT max(CASE WHEN c.mailing_id = asked.mailing_id THEN 1 ELSE 0 END) FROM clicker AS c
