@@ -146,18 +146,22 @@ def create(settings: Settings | None = None) -> Starlette:
         background = [asyncio.create_task(each.run()) for each in (replay, watching)]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stream.connection(), CONNECT_SECONDS)
-        yield
-        await stream.stop()
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
-        await journal.close()
-        snapshot.close()
-        await special.stop()
+        try:
+            yield
+        finally:
+            await stream.stop()
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await journal.close()
+            snapshot.close()
+            await special.stop()
 
     def keys_differ(before: str) -> bool:
-        """Whether these are other keys than the server's; while it cannot be asked, than those with the summary `before`."""
-        return stream.has_other_keys or not (stream.connected or keys.agrees_with(before))
+        """Whether these are not those with the summary `before`, nor the server's; or, while it cannot be asked, more than those before."""
+        if keys.summary() == before or stream.connected:
+            return False
+        return stream.has_other_keys or not keys.agrees_with(before)
 
     async def readiness(_: Request) -> Response:
         if stream.connected:

@@ -38,6 +38,10 @@ LAST_ANSWERS_SECONDS = 0.5
 """How long whoever is connected is told to close with an answer, before idle connections are closed without one."""
 
 
+class NotOpened(Exception):
+    """The application is ready, and nobody may come in: its lifespan ends, and it puts away what it has taken."""
+
+
 class Door:
     """The application, and what a worker answers differently once it is about to end."""
 
@@ -69,9 +73,9 @@ class Door:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_when_ready(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete" and not self._may_open():
-                message = {"type": "lifespan.startup.failed", "message": ""}
-            elif message["type"] == "lifespan.startup.complete":
+            if message["type"] == "lifespan.startup.complete":
+                if not self._may_open():
+                    raise NotOpened
                 self.ready.set()
             await send(message)
 

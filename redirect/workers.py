@@ -45,6 +45,18 @@ class _Worker:
     keys: str
     """The summary of its keys; empty when they could not be read."""
     ready_time: float = 0.0
+    ended_time: float = 0.0
+    pause: float = FIRST_PAUSE
+    """Before it is replaced, when it has not lived long, or once more when it could not be."""
+
+    def has_ended(self) -> None:
+        """Notes the time."""
+        self.ended_time = asyncio.get_running_loop().time()
+
+    async def rest(self) -> None:
+        """Waits, longer each time."""
+        await asyncio.sleep(self.pause)
+        self.pause = min(2 * self.pause, LONGEST_PAUSE)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -116,7 +128,6 @@ class Workers:
 
     async def _keep(self) -> None:
         ending: set[asyncio.Task[None]] = set()
-        pause = FIRST_PAUSE
         while True:
             asked = asyncio.create_task(self._replace.wait())
             await asyncio.wait([asked, *(worker.ended for worker in self._serving)], return_when=asyncio.FIRST_COMPLETED)
@@ -128,17 +139,19 @@ class Workers:
                 if died and worker in self._all:
                     log.error("worker_ended", status=worker.ended.result())
                     self._forget(worker)
-                    lived = asyncio.get_running_loop().time() - worker.ready_time
-                    pause = await _paused(pause) if lived < SHORT_LIFE_SECONDS else FIRST_PAUSE
+                    if worker.ended_time < worker.ready_time + SHORT_LIFE_SECONDS:
+                        await worker.rest()
+                    else:
+                        worker.pause = FIRST_PAUSE
                 if not (died or replacing):
                     continue
                 new = await self._start(None if died else worker)
                 if new is not None:
-                    self._serving[place] = new
+                    self._serving[place], new.pause = new, worker.pause
                     if not died:
                         ending.add(asyncio.create_task(self._end(worker, RETIRE, 0)))
                 elif died:
-                    pause = await _paused(pause)
+                    await worker.rest()
                 else:
                     log.error("not_replaced", remedy="the new worker did not start, or has other keys, see above; the old one serves on")
                     replacing = False
@@ -178,6 +191,7 @@ class Workers:
         finally:
             theirs.close()
         worker = _Worker(process, ours, asyncio.create_task(process.wait()), keys)
+        worker.ended.add_done_callback(lambda _: worker.has_ended())
         self._all.add(worker)
         return worker
 
@@ -209,9 +223,3 @@ def _keys(settings: Settings) -> str:
         return token.load(settings.key_file).summary()
     except (OSError, ValueError):  # of which the worker tells
         return ""
-
-
-async def _paused(pause: float) -> float:
-    """Waits so long; how long to wait the next time."""
-    await asyncio.sleep(pause)
-    return min(2 * pause, LONGEST_PAUSE)

@@ -224,4 +224,6 @@ def _begin_sqlite(connection: Connection) -> None:
     try:
         driver.execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
     except connection.dialect.loaded_dbapi.Error as error:  # SQLAlchemy's own way to a statement takes ten times as long (measured)
-        raise DBAPIError.instance(None, None, error, connection.dialect.loaded_dbapi.Error, True) from error
+        dialect = connection.dialect
+        is_gone = dialect.is_disconnect(error, driver, None)
+        raise DBAPIError.instance(None, None, error, dialect.loaded_dbapi.Error, True, is_gone, dialect) from error

@@ -117,7 +117,7 @@ async def test_a_new_worker_with_other_keys_than_the_server_takes_the_place_of_n
     url = await sqlite_campaign.url(link.id, person(1))
     path = url.rpartition("/")[2]
     await sqlite_house.knows(url)
-    before = process.children
+    before, journals = process.children, [*(sqlite_house.directory / "front" / "journal").glob("*.segment")]
     keys = sqlite_house.directory / "keys.json"
     right = keys.rename(keys.with_suffix(".right"))
     crowd = Crowd(f"{base}/{path}", 8, False)
@@ -129,6 +129,8 @@ async def test_a_new_worker_with_other_keys_than_the_server_takes_the_place_of_n
             with stopped(sqlite_house.server.pid):
                 os.kill(process.pid, signal.SIGHUP)
                 await until(lambda: process.logged("event='not_replaced'") == 2)
+                left = [*(sqlite_house.directory / "front" / "journal").glob("*.segment")]
+        assert len(left) <= len(journals) + 1, "who is refused leaves no segment; who serves writes to a new one once it replays the other"
         assert (crowd.refused, crowd.unanswered, [*crowd.statuses]) == (0, [], [302])
         assert process.children == before
         (worker,) = before
