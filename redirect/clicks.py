@@ -81,6 +81,13 @@ class ClickStream:
         self._wake.set()
         return await self._waiting.answer(request)
 
+    async def record_late(self, request: Request) -> Answer | None:
+        """What a click is answered by that was not stored in time, if the server is there and comes to it after all; else None."""
+        if not self.connected:
+            return None
+        self._wake.set()
+        return await self._waiting.late_answer(request, sent=request.click_id in self._under_way)
+
     async def connection(self) -> None:
         """Returns when there is a connection."""
         await self._opened.wait()

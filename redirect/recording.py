@@ -21,17 +21,17 @@ class Recording:
     async def record(self, click: Request, placement_id: int) -> Answer | None:
         """What the recipient of a click on this placement gets, once the click is durable. None: the recipient is to try again.
 
-        That is so for a placement that the snapshot does not know, whose click is kept all the same, and for a special link, whose pages
-        need the server and which is no click; and where the journal fails, so that the click is not kept.
+        That is so where the server does not answer even late: for a placement that the snapshot does not know, whose click is kept all the
+        same, and for a special link, whose pages need the server and which is no click; and where the journal fails, so that it is not kept.
         """
         answer = await self._stream.record(click)
         if answer is not None:
             return answer
         known = self._snapshot.answer(placement_id)
         if known is not None and known.WhichOneof("result") == "special_link":
-            return None
+            return await self._stream.record_late(click)
         try:
             await self._journal.append(click.SerializeToString())
         except JournalFailed:
             return None
-        return known
+        return known or await self._stream.record_late(click)

@@ -20,6 +20,9 @@ PROBE_SECONDS = 2.0
 DEFERRED_SECONDS = 2.0
 """How long a click may take whose script or remote CRM the server waits for."""
 
+LATE_SECONDS = 3.0
+"""How much longer who clicks where only the server knows what there is waits for it, rather than read that it is to be tried again."""
+
 Request = click_service_pb2.RecordClickRequest
 Answer = click_service_pb2.ClickAnswer
 
@@ -95,6 +98,20 @@ class WaitingClicks:
         try:
             return await waiting.answer
         finally:
+            del self._clicks[request.click_id]
+
+    async def late_answer(self, request: Request, *, sent: bool) -> Answer | None:
+        """What the server answers by a click that it has not stored in time, when it does so late. `sent`: it has it, and has not said."""
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(request, loop.create_future(), loop.time() + LATE_SECONDS, deferred=True)
+        self._clicks[request.click_id] = waiting
+        if not sent:
+            self._unsent.append(waiting)
+        timer = loop.call_at(waiting.due, self._missed, waiting)
+        try:
+            return await waiting.answer
+        finally:
+            timer.cancel()
             del self._clicks[request.click_id]
 
     def unsent(self, most: int) -> Sequence[Request]:

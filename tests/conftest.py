@@ -26,6 +26,12 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
+async def one_event_loop(anyio_backend: str) -> AsyncIterator[None]:
+    """Keeps one event loop for all tests of a process: what of a gRPC call ends after its test would find a closed one, and fail another."""
+    yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def certificates_read_once() -> Iterator[None]:
     """Reads the certificates that are believed once a run: each server's sender of webhooks and each HTTP client read them for
     themselves, which was half of what a server's start takes (43 of 87 ms)."""

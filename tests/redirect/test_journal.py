@@ -395,6 +395,33 @@ async def test_clicks_while_the_database_is_locked_are_redirected_and_counted_la
         assert await campaign.counts(link.id) == (21, 20, 0)
 
 
+@pytest.mark.parametrize("misses_before", [0, 5])
+async def test_where_only_the_server_knows_what_there_is_a_recipient_waits_for_it_longer(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, misses_before: int
+) -> None:
+    async with serving(database_url, tmp_path) as stubs:
+        campaign = Campaign(stubs)
+        link = await campaign.link()
+        known = path_of(await campaign.url(link.id, person(1)))
+        front = Settings(server=stubs.address, directory=tmp_path, commit_seconds=0.05)
+        await learn(front)
+        new = await campaign.link(url="https://example.com/new")
+        path = path_of(await campaign.url(new.id, person(1)))
+        answer = Snapshot.answer
+        monkeypatch.setattr(Snapshot, "answer", lambda self, placement_id: None if placement_id == 2 else answer(self, placement_id))
+        async with browsing(front) as browser:
+            with contextlib.closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                before = [(await browser.get(known)).status_code for _ in range(misses_before)]
+                asyncio.get_running_loop().call_later(0.5, other.rollback)
+                response = await browser.get(path)
+            assert before == [302] * misses_before
+            assert (response.status_code, response.headers["location"]) == (302, "https://example.com/new")
+            await counted(campaign, new.id, 1)
+            await until(lambda: nothing_waits(front))
+        assert await campaign.counts(new.id) == (1, 1, 0)
+
+
 async def test_the_doctor_tells_what_waits_and_what_was_refused(stubs: Stubs, front: Settings, away: Settings) -> None:
     link = await Campaign(stubs).link()
     path = path_of(await Campaign(stubs).url(link.id, person(1)))

@@ -28,7 +28,7 @@ def campaign(stubs: Stubs) -> Campaign:
 
 @pytest.fixture
 async def front(stubs: Stubs, tmp_path: Path, anyio_backend: str) -> AsyncIterator[httpx2.AsyncClient]:
-    async with front_door(Settings(server=stubs.address, directory=tmp_path)) as client:
+    async with front_door(Settings(server=stubs.address, directory=tmp_path, commit_seconds=20)) as client:
         yield client
 
 
@@ -307,7 +307,7 @@ async def test_a_link_to_manage_subscriptions_expires_and_is_renewed_when_asked_
     async with serving(database_url, tmp_path, subscription_link_days=1e-9) as stubs:  # about 0.1 ms
         mail = await sent(Campaign(stubs), person(1))
         other = await sent(Campaign(stubs), person(2))
-        async with front_door(Settings(server=stubs.address, directory=tmp_path)) as front:
+        async with front_door(Settings(server=stubs.address, directory=tmp_path, commit_seconds=20)) as front:
             old = await front.get(mail.manage)
             assert old.status_code == 410
             assert 'name="renew"' in old.text
@@ -316,7 +316,7 @@ async def test_a_link_to_manage_subscriptions_expires_and_is_renewed_when_asked_
             assert changed.status_code == 410
     async with (
         serving(database_url, tmp_path, public_url="http://front") as stubs,
-        front_door(Settings(server=stubs.address, directory=tmp_path)) as front,
+        front_door(Settings(server=stubs.address, directory=tmp_path, commit_seconds=20)) as front,
     ):
         new = (await front.post(mail.manage, data={"renew": "yes"})).text
         (url,) = re.findall(r'href="(http://front/[^"]+)"', new)
