@@ -22,7 +22,7 @@ class Recording:
         """What the recipient of a click on this placement gets, once the click is durable. None: the recipient is to try again.
 
         That is so where the server does not answer even late: for a placement that the snapshot does not know, whose click is kept all the
-        same, and for a special link, whose pages need the server and which is no click; and where the journal fails, so that it is not kept.
+        same; for a special link, whose pages need the server and which is no click; and where the journal fails, so that it is not kept.
         """
         answer = await self._stream.record(click)
         if answer is not None:

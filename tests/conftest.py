@@ -27,8 +27,9 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 async def one_event_loop(anyio_backend: str) -> AsyncIterator[None]:
-    """Keeps one event loop for all tests of a process: what of a gRPC call ends after its test would find a closed one, and fail another."""
-    yield
+    """Keeps one event loop for all tests of a process: what of a gRPC call ends after its test would find a closed one, and fail
+    another."""
+    yield  # noqa: PT022 - the loop lives as long as this waits
 
 
 @pytest.fixture(scope="session", autouse=True)
