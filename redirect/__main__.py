@@ -1,6 +1,7 @@
 """`python -m redirect` serves the front door: this process listens, its workers serve, SIGHUP replaces them, SIGTERM ends them."""
 
 import asyncio
+import os
 import signal
 import time
 
@@ -15,6 +16,7 @@ from redirect.workers import Workers, bind
 def main() -> None:
     """Serves until SIGTERM or SIGINT. Ends with a sentence and exit status 1 when it cannot start."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are workers to replace
+    os.umask(0o077)  # what is stored tells who has clicked what
     try:
         settings = Settings()
     except ValidationError as error:

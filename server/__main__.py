@@ -1,6 +1,7 @@
 """`python -m server` serves; `python -m server migrate` brings the database up to date."""
 
 import argparse
+import os
 
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ from server.store.migrate import WrongVersion, migrate
 
 def main() -> None:
     """What the command line asks for. Ends with a sentence and exit status 1 when it cannot be done."""
+    os.umask(0o077)  # what is stored names persons
     parser = argparse.ArgumentParser(
         prog="python -m server", description="The tracked-links server; settings are TRACKEDLINKS_* variables."
     )

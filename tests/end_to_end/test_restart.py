@@ -166,3 +166,12 @@ async def test_a_worker_that_dies_is_replaced_and_workers_end_with_their_front_d
     await until(lambda: gone(worker))
     with pytest.raises(Refused):
         await Browser(False).open(f"{base}/healthz")
+
+
+async def test_what_is_stored_can_be_read_by_its_owner_only(
+    sqlite_house: House, sqlite_campaign: Campaign, front: tuple[Process, str]
+) -> None:
+    await sqlite_campaign.link()
+    stored = [path for path in sqlite_house.directory.rglob("*") if path.is_file()]
+    assert {path.suffix for path in stored} >= {".db", ".segment", ".json"}
+    assert [path.name for path in stored if path.stat().st_mode & 0o077] == []
