@@ -30,6 +30,10 @@ MOST_IN_GROUP = 200
 """Clicks that are made durable together, at most: even the longest of them fit into a segment."""
 
 
+COMPLAIN_SECONDS = 5.0
+"""How often the log says that clicks cannot be stored: a line for each group of them would fill a disk that is full already."""
+
+
 class JournalFailed(Exception):
     """The click is not in the journal: its disk refuses it, or the journal is as large as it may be."""
 
@@ -45,6 +49,8 @@ class Journal:
         self._active: Segment | None = None
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._complained = float("-inf")
+        self._turned_away = 0
         self.appended = asyncio.Event()
         """Set with every click that is appended; whoever replays clears it."""
 
@@ -90,13 +96,26 @@ class Journal:
             try:
                 await self._run(self._write, b"".join(stored for stored, _ in group))
                 self.appended.set()
+                self._well()
             except OSError as error:
-                log.error("journal_failed", cause=error.strerror, directory=str(self._directory))
+                self._complain(error, len(group))
                 problem = JournalFailed(error.strerror)
             for _, stored in group:
                 if not stored.done():  # its recipient may have gone
                     stored.set_exception(problem) if problem else stored.set_result(None)
         self._writing = None
+
+    def _complain(self, error: OSError, clicks: int) -> None:
+        self._turned_away += clicks
+        now = asyncio.get_running_loop().time()
+        if now - self._complained >= COMPLAIN_SECONDS:
+            self._complained = now
+            log.error("journal_failed", cause=error.strerror, directory=str(self._directory), turned_away=self._turned_away)
+
+    def _well(self) -> None:
+        if self._turned_away:
+            log.warning("journal_stores_again", turned_away=self._turned_away)
+            self._complained, self._turned_away = float("-inf"), 0
 
     def _open(self) -> None:
         try:
