@@ -4,9 +4,7 @@ What it reads there is RETIRE when another worker takes its place and STOP when 
 """
 
 import asyncio
-import contextlib
 import gc
-import os
 import signal
 import socket
 import sys
@@ -144,13 +142,6 @@ async def serve(listening: int, way: socket.socket, settings: Settings, keys_bef
     return 0
 
 
-def _let_threads_finish() -> None:
-    """From now on no thread of this process interrupts another one because it wakes, as in the server: a tenth more clicks (measured)."""
-    if hasattr(os, "SCHED_BATCH"):
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
 def _collect_garbage_less() -> None:
     """Looks for cycles among what clicks leave, not among what was loaded: a quarter of a click's time here went into that (measured)."""
     gc.collect()
@@ -172,6 +163,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C reaches every process of a terminal; the first one says when to end
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     configure_logs()
-    _let_threads_finish()
     listening, way, *keys_before = sys.argv[1:]
     sys.exit(uvloop.run(serve(int(listening), socket.socket(fileno=int(way)), Settings(), keys_before[0] if keys_before else None)))

@@ -22,16 +22,6 @@ from server.store.migrate import WrongVersion, check, migrate
 log = structlog.get_logger()
 
 
-def let_threads_finish() -> None:
-    """From now on no thread of this process interrupts another one because it wakes: they share a lock, and the caches of a core.
-
-    A tenth more clicks for two processes on two cores, each for a tenth less time of theirs (measured). Linux only; children inherit it.
-    """
-    if hasattr(os, "SCHED_BATCH"):
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
 async def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT. Raises SystemExit, saying what to do, when it cannot start."""
     database = open_database(settings)
@@ -72,7 +62,6 @@ def open_database(settings: Settings) -> Database:
 
 def run(settings: Settings) -> None:
     """Serves with uvloop and structured logs on standard error."""
-    let_threads_finish()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("grpc._cython.cygrpc").setLevel(
         logging.CRITICAL
