@@ -92,7 +92,7 @@ class _Client:
         while self.open > 0 or len(self.free) < len(connections) * bool(self.order.per_second):
             await asyncio.sleep(0.005)
             if time.perf_counter() > self.deadline + 10:
-                raise TimeoutError(f"{self.open} connections were not answered within 10 s of the end")
+                raise TimeoutError(f"port {self.order.port}: {self.open} connections were not answered within 10 s of the end")
         ordered = sorted(self.latencies) or [0.0]
         for transport, _ in made:
             transport.close()
