@@ -29,7 +29,6 @@ log = structlog.get_logger()
 MOST_IN_GROUP = 200
 """Clicks that are made durable together, at most: even the longest of them fit into a segment."""
 
-
 COMPLAIN_SECONDS = 5.0
 """How often the log says that clicks cannot be stored: a line for each group of them would fill a disk that is full already."""
 
