@@ -1,7 +1,11 @@
-"""Statements keyed by many values: each row comes once however many keys there are, and none makes SQLite read a whole table."""
+"""Statements keyed by many values: each row comes once however many keys there are, and none reads a whole table."""
 
+import time
+from collections.abc import Iterable
+from contextlib import closing
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import event, insert
 from sqlalchemy.exc import IntegrityError
@@ -10,6 +14,7 @@ from server.house import now
 from server.model.action import LinkAction
 from server.model.crm import Catalog
 from server.model.link import Form, Redirect
+from server.model.recorded_click import RecordedClick
 from server.store.click_tables import clicker
 from server.store.crm_tables import EntryRow
 from server.store.database import Database
@@ -73,9 +78,8 @@ def test_what_a_driver_refuses_is_sqlalchemys_error_and_leaves_nothing(database:
     assert database.read(lambda connection: connection.exec_driver_sql("SELECT count(*) FROM crm_extra_field").scalar_one()) == 0
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_no_statement_of_a_batch_reads_a_whole_table(database: Database) -> None:
-    """Else a click would cost more with every click before it. A look-up by two tuples or more did (SQLite 3.40)."""
+def with_many_actions(database: Database, people: Iterable[int]) -> Setup:
+    """A link whose actions read and write every table that a click reaches, and these people."""
     database.write(lambda connection: connection.execute(insert(table_of(EntryRow)), [named(Catalog.interest, 1)]))
     kinds = [
         KINDS["set_field"].model_validate({"field": "f", "value": "{{recipient.name}}"}),
@@ -83,9 +87,15 @@ def test_no_statement_of_a_batch_reads_a_whole_table(database: Database) -> None
         KINDS["follow_up"].model_validate({"type": "task", "assign_to_our_contact": True}),
         KINDS["service_request"].model_validate({"title": "Call"}),
     ]
-    setup = Setup(database, *(LinkAction(kind=kind) for kind in kinds))
-    for person_id in (1, 2, 3):
+    for person_id in people:
         add_person(database, person_id)
+    return Setup(database, *(LinkAction(kind=kind) for kind in kinds))
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_statement_of_a_batch_reads_a_whole_table(database: Database) -> None:
+    """Else a click would cost more with every click before it. A look-up by two tuples or more did (SQLite 3.40)."""
+    setup = with_many_actions(database, range(1, 4))
     heard: list[str] = []
     event.listen(database.engine, "checkout", lambda driver, *_: driver.set_trace_callback(heard.append))
     recorder = Recorder(database, now)
@@ -102,6 +112,37 @@ def test_no_statement_of_a_batch_reads_a_whole_table(database: Database) -> None
         plan = database.read(lambda connection, each=statement: connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {each}").all())  # type: ignore[misc]
         scans = [step.detail for step in plan if step.detail.startswith("SCAN") and "CONSTANT ROW" not in step.detail]
         assert not scans, statement
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_no_table_is_read_whole_by_a_plan_from_when_it_was_small(database_url: str) -> None:
+    """A few early clicks, statistics of their tables, and then a newsletter."""
+    with closing(Database(database_url)) as database:
+        setup = with_many_actions(database, range(1, 301))
+        recorded(Recorder(database, now), [setup.click(1), setup.click(2)])
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+    before = rows_read_whole(database_url)
+    with closing(Database(database_url)) as database:
+        recorder = Recorder(database, now)
+        early = [[1, 2]] * 40  # the driver prepares what comes often, and PostgreSQL keeps its plan
+        for people in [*early, range(3, 101), range(101, 201), range(201, 301)]:
+            clicks = [setup.click(person_id, person_id % 2) for person_id in people]
+            results = database.submit(lambda clicks=clicks: recorder.record(clicks)).result()  # type: ignore[misc]
+            assert all(isinstance(result, RecordedClick) for result in results)
+    after = rows_read_whole(database_url)
+    assert {table: rows - before[table] for table, rows in after.items() if rows != before[table]} == {}
+
+
+def rows_read_whole(url: str) -> dict[str, int]:
+    """How many rows of each table were read by reading all of it, by those who have left: only then have they told all."""
+    others = (
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute(others).fetchone():
+            time.sleep(0.01)
+        return dict(connection.execute("SELECT relname, seq_tup_read FROM pg_stat_user_tables").fetchall())
 
 
 _INTO = Insert("crm_extra_field", {"person_id": "bigint", "field": "text", "value": "text"})

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import insert, select
 
 from server.house import now
 from server.model.click import SeenClick, Verdict
@@ -15,9 +15,8 @@ from server.store.click_tables import clicker, link_count, mailing_count, mailin
 from server.store.database import Database
 from server.store.messages import MessageStore, StoredMessage, Use
 from server.store.recording import Recorder
-from server.store.sql import array
 from server.store.tables import PlacementRow, table_of
-from server.store.tally import QUARTER, WHO_IS_NEW
+from server.store.tally import QUARTER
 from tests.store.test_recording import NO_ID, NOW, Setup
 
 Figures = dict[Any, list[int]]
@@ -106,17 +105,3 @@ def read(database: Database, table: Any, *key: str) -> Figures:
         (getattr(row, key[0]) if len(key) == 1 else tuple(getattr(row, name) for name in key)): [row.clicks, row.clickers, row.suspected]
         for row in rows
     }
-
-
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_whoever_is_asked_for_is_found_by_an_index(database: Database) -> None:
-    """Also when the plan is made while the table is empty, and kept: for EXISTS instead of LIMIT 1 it then reads all clickers each time."""
-
-    def plan(connection: Connection) -> str:
-        driver: Any = connection.connection.driver_connection
-        keys = [array("bigint", column) for column in ([1] * 30, [0] * 30, range(1, 31), [1] * 30)]
-        return "\n".join(row[0] for row in driver.execute(f"EXPLAIN {WHO_IS_NEW.for_all}", keys).fetchall())
-
-    found = database.read(plan)
-    assert found.count("Index Only Scan") == 2
-    assert "Seq Scan" not in found
