@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, select
+from sqlalchemy import Connection, Select, and_, false, select, text
 
 from server.model.action import ActionState, TestedAction
 from server.model.click import ActionRun, Evidence, Prepared, SeenClick, click_text, click_time
@@ -13,12 +13,13 @@ from server.model.mailing import MessagePart, Placement
 from server.model.script import Unprepared
 from server.store.action_runs import ActionRuns
 from server.store.click_rows import NewClick
-from server.store.click_tables import action_run, click
+from server.store.click_tables import UNFINISHED, action_run, click
 from server.store.clickers import refuse_unknown
 from server.store.contacts import Contacts, addresses_for, embedded_persons, remote_persons
 from server.store.database import Database
 from server.store.destinations import Destinations
-from server.store.newest_clicks import newest_clicks
+from server.store.link_rows import link
+from server.store.newest_clicks import newest_clicks, places_of, places_of_clicker, times_of
 from server.store.outbox_tables import outbox
 from server.store.outgoing import NEVER
 from server.store.pages import Key, Page, page_of
@@ -51,18 +52,15 @@ class ActionRunStore:
         def work(connection: Connection) -> Page[ActionRun]:
             refuse_unknown(connection, link_id, mailing_id)
             statements = Statements(connection)
-            conditions: dict[str, object | None] = {"id <= ?": statements.click_id(after[0])} if after else {}
-            if person_id:
-                conditions["recipient = ?"] = person_recipient(person_id)
-            if state is None:
-                conditions["EXISTS (SELECT 1 FROM action_run WHERE click_id = click.id)"] = None
-            else:
-                conditions["EXISTS (SELECT 1 FROM action_run WHERE click_id = click.id AND state = ?)"] = int(state)
-            # One more than a page has: those of the click that the page before ended in may all have been on it.
-            clicks = newest_clicks(statements, link_id, mailing_id, size + 2, conditions)
-            statement = _runs().where(action_run.c.click_id.in_(clicks))
+            statement = _runs()
             if state is not None:
                 statement = statement.where(action_run.c.state == int(state))
+            if state in _UNFINISHED and not person_id:
+                statement = _unfinished(statement, link_id, mailing_id, times_of(statements, link_id, mailing_id))
+            else:
+                recipient = person_recipient(person_id) if person_id else 0
+                clicks = _acting_clicks(statements, link_id, mailing_id, recipient, state, after, size)
+                statement = statement.where(action_run.c.click_id.in_(clicks))
             rows, next_key = page_of(connection, statement, (action_run.c.click_id, action_run.c.position), after, size, descending=True)
             return Page([_run(row) for row in rows], next_key)
 
@@ -110,6 +108,37 @@ class ActionRunStore:
         except _NotKept as trial:
             return trial.found
         raise AssertionError("unreachable: the trial always ends with _NotKept")
+
+
+def _acting_clicks(
+    statements: Statements, link_id: int, mailing_id: int, recipient: int, state: ActionState | None, after: Key | None, size: int
+) -> list[bytes]:
+    """The clicks that the runs of a page are of, by an index of clicks."""
+    if recipient:
+        places = places_of_clicker(statements, recipient, link_id, mailing_id)
+    else:
+        places = places_of(statements, link_id, mailing_id, acting=True)
+    conditions: dict[str, object | None] = {"id <= ?": statements.click_id(after[0])} if after else {}
+    if recipient:
+        conditions["recipient = ?"] = recipient
+    if state is None:
+        conditions["EXISTS (SELECT 1 FROM action_run WHERE click_id = click.id)"] = None
+    else:
+        conditions["EXISTS (SELECT 1 FROM action_run WHERE click_id = click.id AND state = ?)"] = int(state)
+    # One more than a page has: those of the click that the page before ended in may all have been on it.
+    return newest_clicks(statements, places, size + 2, conditions)
+
+
+def _unfinished(runs: Select[Any], link_id: int, mailing_id: int, times: tuple[bytes, bytes] | None) -> Select[Any]:
+    """The runs by their own index: of all links and mailings, from the time in which this one was clicked."""
+    if times is None:
+        return runs.where(false())
+    current = and_(link.c.id == click.c.link_id, link.c.generation == click.c.generation)
+    limits = [column == value for column, value in ((click.c.link_id, link_id), (placement.c.mailing_id, mailing_id)) if value]
+    return runs.join(link, current).where(text(f"action_run.{UNFINISHED}"), action_run.c.click_id.between(*times), *limits)
+
+
+_UNFINISHED = {ActionState.failed, ActionState.waiting, ActionState.retrying, ActionState.dead}
 
 
 def _runs() -> Select[Any]:

@@ -9,7 +9,7 @@ from server.model.click import AddedClickers, ClickerTarget
 from server.model.crm import CatalogEntry
 from server.model.errors import DomainError, Reason, Violation
 from server.store.click_tables import clicker
-from server.store.clickers import refuse_unknown
+from server.store.clickers import refuse_unknown, since_reset
 from server.store.crm_entries import entry_by_id, existing, insert_entry
 from server.store.crm_tables import MembershipRow, PersonRow
 from server.store.database import Database
@@ -78,10 +78,11 @@ def _entry(connection: Connection, target: ClickerTarget, request: RequestId) ->
 
 
 def _recipients(link_id: int, mailing_id: int) -> Select[Any]:
-    current = and_(link.c.id == clicker.c.link_id, link.c.generation == clicker.c.generation)
-    statement = select(clicker.c.recipient).join(link, current).distinct()
+    statement = select(clicker.c.recipient).distinct()
     if link_id:
-        statement = statement.where(clicker.c.link_id == link_id)
+        statement = statement.where(since_reset(link_id))
+    else:
+        statement = statement.join(link, and_(link.c.id == clicker.c.link_id, link.c.generation == clicker.c.generation))
     return statement.where(clicker.c.mailing_id == mailing_id) if mailing_id else statement
 
 

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from server.model.action import ActionOutcome, ActionState
 from server.model.click import Click, Clicker, Verdict, click_text
 from server.store.click_rows import evidence_of
-from server.store.click_tables import action_run, click, clicker, interned
+from server.store.click_tables import SUSPECTED, action_run, click, clicker, interned
 from server.store.database import Database
 from server.store.link_rows import link
 from server.store.links import by_ids
 from server.store.mailings import by_id as mailing_by_id
-from server.store.newest_clicks import newest_clicks
+from server.store.newest_clicks import newest_clicks, places_of
 from server.store.pages import Key, Page, page_of
 from server.store.placements import placement
 from server.store.sql import Statements
@@ -33,7 +33,7 @@ class ClickerStore:
 
         def work(connection: Connection) -> Page[Clicker]:
             refuse_unknown(connection, link_id, mailing_id)
-            statement = _of_link(link_id) if link_id else _of_mailing()
+            statement = select(clicker).where(since_reset(link_id)) if link_id else _of_mailing()
             if mailing_id:
                 statement = statement.where(clicker.c.mailing_id == mailing_id)
             key = (clicker.c.recipient, clicker.c.mailing_id) if link_id else (clicker.c.recipient,)
@@ -48,10 +48,12 @@ class ClickerStore:
         def work(connection: Connection) -> Page[Click]:
             refuse_unknown(connection, link_id, mailing_id)
             statements = Statements(connection)
-            conditions: dict[str, object] = {"id < ?": statements.click_id(after[0])} if after else {}
+            conditions: dict[str, object | None] = {"id < ?": statements.click_id(after[0])} if after else {}
             if verdict is not None:
                 conditions["verdict = ?"] = int(verdict)
-            found = newest_clicks(statements, link_id, mailing_id, size + 1, conditions)
+                if verdict is not Verdict.human:
+                    conditions[SUSPECTED] = None  # what the index of them says, in its words
+            found = newest_clicks(statements, places_of(statements, link_id, mailing_id), size + 1, conditions)
             shown = found[:size]
             statement = (
                 select(click, placement.c.mailing_id, interned.c.value.label("evidence"))
@@ -75,9 +77,10 @@ def refuse_unknown(connection: Connection, link_id: int, mailing_id: int) -> Non
         mailing_by_id(connection, mailing_id)
 
 
-def _of_link(link_id: int) -> Select[Any]:
-    current = and_(link.c.id == clicker.c.link_id, link.c.generation == clicker.c.generation)
-    return select(clicker).join(link, current).where(clicker.c.link_id == link_id)
+def since_reset(link_id: int) -> ColumnElement[bool]:
+    """A link's clickers since its last reset. PostgreSQL takes them in the index's order; joined with the link it sorts them all."""
+    generation = select(link.c.generation).where(link.c.id == link_id).scalar_subquery()
+    return and_(clicker.c.link_id == link_id, clicker.c.generation == generation)
 
 
 def _of_mailing() -> Select[Any]:

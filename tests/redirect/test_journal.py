@@ -399,6 +399,7 @@ async def test_clicks_while_the_database_is_locked_are_redirected_and_counted_la
             assert {each.status_code for each in responses} == {302}
             await counted(campaign, link.id, 20)
             assert (await browser.get(paths[0])).status_code == 302
+            await counted(campaign, link.id, 21)
         assert await campaign.counts(link.id) == (21, 20, 0)
 
 

@@ -1,6 +1,5 @@
 """Statements keyed by many values: each row comes once however many keys there are, and none reads a whole table."""
 
-import time
 from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
@@ -22,6 +21,7 @@ from server.store.recording import Recorder
 from server.store.sql import MOST_KEYS, Asked, Insert, Statements
 from server.store.tables import table_of
 from tests.store.test_recording import KINDS, Setup, add_person, named, recorded
+from tests.support.postgres import rows_read_whole
 
 NUMBERS = [1, 2, 3, 4, 5, 31, 32, 33, MOST_KEYS - 1, MOST_KEYS, MOST_KEYS + 1, 3 * MOST_KEYS + 5]
 
@@ -132,17 +132,6 @@ def test_no_table_is_read_whole_by_a_plan_from_when_it_was_small(database_url: s
             assert all(isinstance(result, RecordedClick) for result in results)
     after = rows_read_whole(database_url)
     assert {table: rows - before[table] for table, rows in after.items() if rows != before[table]} == {}
-
-
-def rows_read_whole(url: str) -> dict[str, int]:
-    """How many rows of each table were read by reading all of it, by those who have left: only then have they told all."""
-    others = (
-        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-    )
-    with psycopg.connect(url, autocommit=True) as connection:
-        while connection.execute(others).fetchone():
-            time.sleep(0.01)
-        return dict(connection.execute("SELECT relname, seq_tup_read FROM pg_stat_user_tables").fetchall())
 
 
 _INTO = Insert("crm_extra_field", {"person_id": "bigint", "field": "text", "value": "text"})

