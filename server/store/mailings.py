@@ -17,11 +17,10 @@ from server.store.links import by_ids
 from server.store.pages import Key, Page, page_of
 from server.store.placements import of_mailing, placement
 from server.store.requests import RequestId, made_before, once
-from server.store.tables import LinkRow, MailingRow, table_of
+from server.store.tables import MailingRow, table_of
 from server.store.types import from_microseconds
 
 mailing = table_of(MailingRow)
-_link = table_of(LinkRow)
 
 ORDERS = {"name": mailing.c.name_key, "create_time": mailing.c.create_time, "update_time": mailing.c.update_time}
 
@@ -101,9 +100,10 @@ class MailingStore:
 
         def work(connection: Connection) -> Page[MailingLink]:
             by_id(connection, mailing_id)
-            used = exists().where(placement.c.mailing_id == mailing_id, placement.c.link_id == _link.c.id)
-            rows, next_key = page_of(connection, select(_link.c.id).where(used), (_link.c.id,), after, size)
-            return Page(_in_mailing(connection, mailing_id, [row.id for row in rows]), next_key)
+            of_links = (placement.c.mailing_id == mailing_id, placement.c.link_id > 0)  # not the special ones, which have none
+            statement = select(placement.c.link_id).where(*of_links).distinct()  # from link it would read all links there are
+            rows, next_key = page_of(connection, statement, (placement.c.link_id,), after, size)
+            return Page(_in_mailing(connection, mailing_id, [row.link_id for row in rows]), next_key)
 
         return self._database.read(work)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from server.model.errors import DomainError, Reason
@@ -136,8 +136,8 @@ class MessageStore:
 
 def _filled_urls(connection: Connection, placement_ids: Collection[int]) -> list[str]:
     """The URLs with merge fields to which these placements lead: links may have been edited since the message was tracked."""
-    used = exists().where(placement.c.id.in_(placement_ids), placement.c.link_id == link.c.id)
-    responses = connection.execute(select(link.c.response).where(used)).scalars()
+    used = select(placement.c.link_id).where(placement.c.id.in_(placement_ids))
+    responses = connection.execute(select(link.c.response).where(link.c.id.in_(used))).scalars()
     return [answer.url for answer in responses if isinstance(answer, Redirect) and url_fields(answer.url)]
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from sqlalchemy import Connection, and_, delete, exists, func, select, tuple_, update
+from sqlalchemy import Connection, delete, func, select, tuple_, update
 
 from server.model.ids import NOBODY
 from server.store.click_tables import click, clicker, mailing_count, reset_remains, roll_up
@@ -55,15 +55,11 @@ def _clickers(connection: Connection, link_id: int, below: int) -> bool:
     rows = connection.execute(old).all()
     if not rows:
         return False
-    lock_recipients(Statements(connection), {row.recipient for row in rows})
-    connection.execute(delete(clicker).where(tuple_(*key).in_([tuple(row) for row in rows])))
+    statements = Statements(connection)
+    lock_recipients(statements, {row.recipient for row in rows})
+    statements.each(_DELETE_CLICKER, [tuple(row) for row in rows])
     gone = {(row.mailing_id, row.recipient) for row in rows if row.mailing_id}
-    where = tuple_(clicker.c.mailing_id, clicker.c.recipient).in_(sorted(gone))
-    left = (
-        {tuple(row) for row in connection.execute(select(clicker.c.mailing_id, clicker.c.recipient).where(where).distinct())}
-        if gone
-        else set()
-    )
+    left = {tuple(row) for row in statements.matching(_CLICKERS_IN_MAILINGS, sorted(gone))}
     for mailing_id, lost in sorted(Counter(mailing_id for mailing_id, _ in gone - left).items()):
         fallen = mailing_count.c.clickers - lost
         connection.execute(update(mailing_count).where(mailing_count.c.mailing_id == mailing_id).values(clickers=fallen))
@@ -93,8 +89,13 @@ def _clicks(connection: Connection, link_id: int, below: int, after: _Place) -> 
 
 def _quarters(connection: Connection, link_id: int, below: int) -> bool:
     key = (roll_up.c.placement_id, roll_up.c.generation, roll_up.c.quarter)
-    of_link = exists().where(and_(placement.c.id == roll_up.c.placement_id, placement.c.link_id == link_id))
+    of_link = roll_up.c.placement_id.in_(select(placement.c.id).where(placement.c.link_id == link_id))
     rows = connection.execute(select(*key).where(of_link, roll_up.c.generation < below).limit(SLICE)).all()
-    if rows:
-        connection.execute(delete(roll_up).where(tuple_(*key).in_([tuple(row) for row in rows])))
+    Statements(connection).each(_DELETE_QUARTER, [tuple(row) for row in rows])
     return bool(rows)
+
+
+# By one key each: SQLite reads the whole table for several keys of more than one column.
+_DELETE_CLICKER = "DELETE FROM clicker WHERE link_id = ? AND generation = ? AND recipient = ? AND mailing_id = ?"
+_DELETE_QUARTER = "DELETE FROM roll_up WHERE placement_id = ? AND generation = ? AND quarter = ?"
+_CLICKERS_IN_MAILINGS = "SELECT DISTINCT mailing_id, recipient FROM clicker WHERE (mailing_id, recipient) IN"
