@@ -27,7 +27,7 @@ from server.store.recording import Recorder
 from server.store.sql import Statements
 from tests.store.test_recording import KINDS, NO_ID, NOW, Setup
 from tests.support.databases import on_one_database
-from tests.support.postgres import left_alone, rows_read_whole
+from tests.support.postgres import rows_read
 
 PAGES = (1, 3, 7, 1000)
 ALONE = 1000
@@ -192,13 +192,6 @@ def test_no_list_reads_more_on_postgresql_than_it_shows(database_url: str) -> No
         with closing(Database(database_url)) as database:
             assert len(page(database).items) == {5: 0, 8: 0, 9: 1}.get(number, 5)
         assert rows_read(database_url) - before < 100, number
-
-
-def rows_read(url: str) -> int:
-    """How many rows were read of any table or index, by those who have left: only then have they told all."""
-    with left_alone(url) as connection:
-        (rows,) = connection.execute("SELECT sum(idx_tup_read) FROM pg_stat_user_indexes").fetchone() or (0,)
-        return int(rows) + sum(rows_read_whole(url).values())
 
 
 def test_a_sweep_in_slices_strips_identity_from_every_click_of_every_placement(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

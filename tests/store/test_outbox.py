@@ -1,6 +1,7 @@
 """The outbox: who may try what, in which order, and what is left when a result comes late. On each kind of database."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -9,10 +10,12 @@ import pytest
 from uuid_utils import uuid7
 
 from server.model.action import ActionState
+from server.store import outbox
 from server.store.database import Database
 from server.store.outbox import Leased, OutboxStore, Settlement
 from server.store.outgoing import REMOTE_CRM, Outgoing, insert_outgoing
 from server.store.sql import Statements
+from tests.support.databases import cost_of
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 EACH = timedelta(seconds=30)
@@ -76,11 +79,19 @@ def setup(database: Database) -> Setup:
     return Setup(database)
 
 
+few_or_many = pytest.mark.parametrize("many", [1, outbox.MANY])
+"""Rows of a CRM are found in another way when many wait."""
+
+
 def keys(rows: Sequence[Leased]) -> list[tuple[bytes, int]]:
     return [row.key for row in rows]
 
 
-def test_rows_of_a_crm_go_in_the_order_of_clicks_and_actions_also_after_they_failed(setup: Setup) -> None:
+@few_or_many
+def test_rows_of_a_crm_go_in_the_order_of_clicks_and_actions_also_after_they_failed(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(outbox, "MANY", many)
     first, second = setup.click(REMOTE_CRM, REMOTE_CRM), setup.click(REMOTE_CRM)
     (probe,) = setup.lease(most=1)
     setup.settle([probe], ActionState.retrying, next_time=NOW + timedelta(seconds=5))
@@ -92,7 +103,9 @@ def test_rows_of_a_crm_go_in_the_order_of_clicks_and_actions_also_after_they_fai
     assert keys(setup.lease(now=again)) == [(first, 0), (first, 1), (second, 0)]
 
 
-def test_one_persons_trouble_holds_up_nobody_else_in_a_crm(setup: Setup) -> None:
+@few_or_many
+def test_one_persons_trouble_holds_up_nobody_else_in_a_crm(setup: Setup, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr(outbox, "MANY", many)
     setup.click(REMOTE_CRM, recipient=2)
     other = setup.click(REMOTE_CRM, recipient=4)
     later_of_first = setup.click(REMOTE_CRM, recipient=2)
@@ -101,6 +114,24 @@ def test_one_persons_trouble_holds_up_nobody_else_in_a_crm(setup: Setup) -> None
     assert keys(setup.lease()) == [(other, 0)]
     setup.settle(setup.lease(now=NOW + timedelta(seconds=5), most=1), ActionState.dead)
     assert keys(setup.lease(now=NOW + timedelta(seconds=5))) == [(later_of_first, 0)]
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+@pytest.mark.parametrize("destination", [REMOTE_CRM, HOOK])
+def test_a_lease_costs_no_more_when_more_waits(database_url: str, destination: str, analyzed: bool) -> None:
+    """It did: the square of what waited, so that SQLite's writer stood still when a CRM had been away for minutes."""
+    costs = []
+    for more in (500, 1500):
+        with closing(Database(database_url)) as database:
+            rows = [Outgoing(uuid7().bytes, 0, 1, 1, 0, 2 * number, 0, destination, "{}") for number in range(more)]
+            database.write(lambda connection, rows=rows: insert_outgoing(Statements(connection), rows, NOW))  # type: ignore[misc]
+            if analyzed:
+                database.write(lambda connection: connection.exec_driver_sql("ANALYZE"))
+        costs.append(cost_of(database_url, lambda database: OutboxStore(database).lease(destination, 20, NOW, EACH)))
+    if database_url.startswith("sqlite"):
+        assert costs[1] < 1.5 * costs[0], costs
+    else:  # the statistics may make it read all that waits, and never for each row again
+        assert costs[1] < 5 * 2000, costs
 
 
 def test_webhooks_of_a_click_wait_for_the_first_attempt_of_those_before_and_no_longer(setup: Setup) -> None:

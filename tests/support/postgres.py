@@ -132,6 +132,13 @@ def rows_read_whole(url: str) -> dict[str, int]:
         return dict(connection.execute("SELECT relname, seq_tup_read FROM pg_stat_user_tables").fetchall())
 
 
+def rows_read(url: str) -> int:
+    """How many rows were read of any table or index, by those who have left."""
+    with left_alone(url) as connection:
+        (rows,) = connection.execute("SELECT sum(idx_tup_read) FROM pg_stat_user_indexes").fetchone() or (0,)
+        return int(rows) + sum(rows_read_whole(url).values())
+
+
 _CLEAN = """
 DO $$ DECLARE name text; filled boolean; added record; BEGIN
   FOR added IN SELECT conrelid::regclass AS of_table, conname FROM pg_constraint
