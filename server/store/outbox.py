@@ -207,8 +207,8 @@ def _due(destination: str, now: datetime, in_order: bool = False) -> str:
 
     In a CRM that is what the same person's clicks left before, and its turn ends with success or for good, since what comes later may undo
     it. Elsewhere it is what the same click left for this receiver, and its turn ends with the first attempt. `in_order`: to be found in the
-    order of clicks. What stands before is found by its click or recipient, never by its destination, for which all may be that wait: a column
-    in an expression is hidden from the indexes that have it.
+    order of clicks. What stands before is found by its click or recipient, never by its destination, for which all may be that wait:
+    a column in an expression is hidden from the indexes that have it.
     """
     at = to_microseconds(now)
     mine = f"{'+' if in_order else ''}o.next_time <= {at} AND o.lease_time <= {at}"
