@@ -14,7 +14,7 @@ from bench.rows import mailing_with_links, series
 from server.store.click_rows import evidence_of
 from tests.support.house import House
 from tests.support.stubs import Stubs
-from trackedlinks.v1 import click_service_pb2, link_service_pb2, mailing_service_pb2
+from trackedlinks.v1 import action_service_pb2, click_pb2, click_service_pb2, link_service_pb2, mailing_service_pb2
 
 FEW = 10_000
 LINKS = 10
@@ -75,6 +75,7 @@ async def _rounds(addresses: list[str], rounds: int) -> dict[str, list[tuple[flo
 
 def _figures(stubs: Stubs) -> dict[str, Callable[[], Awaitable[object]]]:
     clickers, clicks = click_service_pb2.ListClickersRequest, click_service_pb2.ListClicksRequest
+    runs, failed = action_service_pb2.ListActionRunsRequest, click_pb2.ACTION_STATE_FAILED
     return {
         "GetLink": lambda: stubs.links.GetLink(link_service_pb2.GetLinkRequest(id=1)),
         "ListLinks": lambda: stubs.links.ListLinks(link_service_pb2.ListLinksRequest()),
@@ -86,6 +87,8 @@ def _figures(stubs: Stubs) -> dict[str, Callable[[], Awaitable[object]]]:
         "ListClickers of a link in a mailing": lambda: stubs.clicks.ListClickers(clickers(link_id=1, mailing_id=1)),
         "ListClicks of a link": lambda: stubs.clicks.ListClicks(clicks(link_id=1)),
         "ListClicks of a mailing": lambda: stubs.clicks.ListClicks(clicks(mailing_id=1)),
+        "ListClicks by HEAD of a mailing": lambda: stubs.clicks.ListClicks(clicks(mailing_id=1, verdict=click_pb2.VERDICT_HEAD)),
+        "ListActionRuns that failed in a mailing": lambda: stubs.actions.ListActionRuns(runs(mailing_id=1, state=failed)),
         "ListClicks of a link in a mailing": lambda: stubs.clicks.ListClicks(clicks(link_id=1, mailing_id=1)),
     }
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, false, select, text
+from sqlalchemy import Connection, Select, and_, select, text
 
 from server.model.action import ActionState, TestedAction
 from server.model.click import ActionRun, Evidence, Prepared, SeenClick, click_text, click_time
@@ -19,7 +19,7 @@ from server.store.contacts import Contacts, addresses_for, embedded_persons, rem
 from server.store.database import Database
 from server.store.destinations import Destinations
 from server.store.link_rows import link
-from server.store.newest_clicks import newest_clicks, places_of, places_of_clicker, times_of
+from server.store.newest_clicks import HIGHEST, counted, newest_clicks, places_of, places_of_clicker
 from server.store.outbox_tables import outbox
 from server.store.outgoing import NEVER
 from server.store.pages import Key, Page, page_of
@@ -55,12 +55,13 @@ class ActionRunStore:
             statement = _runs()
             if state is not None:
                 statement = statement.where(action_run.c.state == int(state))
-            if state in _UNFINISHED and not person_id:
-                statement = _unfinished(statement, link_id, mailing_id, times_of(statements, link_id, mailing_id))
+            clicks, lowest, highest = counted(statements, link_id, mailing_id)
+            if state in _UNFINISHED and not person_id and clicks > FEW_CLICKS:
+                statement = _unfinished(statement, link_id, mailing_id, (lowest, highest))
             else:
                 recipient = person_recipient(person_id) if person_id else 0
-                clicks = _acting_clicks(statements, link_id, mailing_id, recipient, state, after, size)
-                statement = statement.where(action_run.c.click_id.in_(clicks))
+                acting = _acting_clicks(statements, link_id, mailing_id, recipient, state, after, size)
+                statement = statement.where(action_run.c.click_id.in_(acting))
             rows, next_key = page_of(connection, statement, (action_run.c.click_id, action_run.c.position), after, size, descending=True)
             return Page([_run(row) for row in rows], next_key)
 
@@ -118,7 +119,7 @@ def _acting_clicks(
         places = places_of_clicker(statements, recipient, link_id, mailing_id)
     else:
         places = places_of(statements, link_id, mailing_id, acting=True)
-    conditions: dict[str, object | None] = {"id <= ?": statements.click_id(after[0])} if after else {}
+    conditions: dict[str, object | None] = {}
     if recipient:
         conditions["recipient = ?"] = recipient
     if state is None:
@@ -126,17 +127,18 @@ def _acting_clicks(
     else:
         conditions["EXISTS (SELECT 1 FROM action_run WHERE click_id = click.id AND state = ?)"] = int(state)
     # One more than a page has: those of the click that the page before ended in may all have been on it.
-    return newest_clicks(statements, places, size + 2, conditions)
+    return newest_clicks(statements, places, size + 2, conditions, after[0] if after else HIGHEST)
 
 
-def _unfinished(runs: Select[Any], link_id: int, mailing_id: int, times: tuple[bytes, bytes] | None) -> Select[Any]:
+def _unfinished(runs: Select[Any], link_id: int, mailing_id: int, between: tuple[bytes, bytes]) -> Select[Any]:
     """The runs by their own index: of all links and mailings, from the time in which this one was clicked."""
-    if times is None:
-        return runs.where(false())
     current = and_(link.c.id == click.c.link_id, link.c.generation == click.c.generation)
     limits = [column == value for column, value in ((click.c.link_id, link_id), (placement.c.mailing_id, mailing_id)) if value]
-    return runs.join(link, current).where(text(f"action_run.{UNFINISHED}"), action_run.c.click_id.between(*times), *limits)
+    return runs.join(link, current).where(text(f"action_run.{UNFINISHED}"), action_run.c.click_id.between(*between), *limits)
 
+
+FEW_CLICKS = 5_000
+"""A link or mailing with so many is looked through click by click, since elsewhere there may be any number of unfinished runs."""
 
 _UNFINISHED = {ActionState.failed, ActionState.waiting, ActionState.retrying, ActionState.dead}
 

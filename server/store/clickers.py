@@ -12,7 +12,7 @@ from server.store.database import Database
 from server.store.link_rows import link
 from server.store.links import by_ids
 from server.store.mailings import by_id as mailing_by_id
-from server.store.newest_clicks import newest_clicks, places_of
+from server.store.newest_clicks import HIGHEST, newest_clicks, next_id, places_of
 from server.store.pages import Key, Page, page_of
 from server.store.placements import placement
 from server.store.sql import Statements
@@ -48,12 +48,13 @@ class ClickerStore:
         def work(connection: Connection) -> Page[Click]:
             refuse_unknown(connection, link_id, mailing_id)
             statements = Statements(connection)
-            conditions: dict[str, object | None] = {"id < ?": statements.click_id(after[0])} if after else {}
+            conditions: dict[str, object | None] = {}
             if verdict is not None:
                 conditions["verdict = ?"] = int(verdict)
                 if verdict is not Verdict.human:
                     conditions[SUSPECTED] = None  # what the index of them says, in its words
-            found = newest_clicks(statements, places_of(statements, link_id, mailing_id), size + 1, conditions)
+            highest = next_id(after[0], -1) if after else HIGHEST
+            found = newest_clicks(statements, places_of(statements, link_id, mailing_id), size + 1, conditions, highest)
             shown = found[:size]
             statement = (
                 select(click, placement.c.mailing_id, interned.c.value.label("evidence"))

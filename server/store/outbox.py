@@ -18,6 +18,7 @@ from server.model.click import Receiver, click_time
 from server.model.webhooks import destination_of
 from server.store.database import Database
 from server.store.link_rows import link
+from server.store.outbox_tables import ALIVE
 from server.store.outgoing import NEVER, REMOTE_CRM
 from server.store.pages import Key, Page
 from server.store.sql import Statements, click_id_of
@@ -211,7 +212,7 @@ def _due(destination: str, now: datetime, in_order: bool = False) -> str:
     a column in an expression is hidden from the indexes that have it.
     """
     at = to_microseconds(now)
-    mine = f"{'+' if in_order else ''}o.next_time <= {at} AND o.lease_time <= {at}"
+    mine = f"o.{ALIVE} AND {'+' if in_order else ''}o.next_time <= {at} AND o.lease_time <= {at}"
     of_person = "e.recipient = o.recipient AND (e.click_id < o.click_id OR e.click_id = o.click_id AND e.position < o.position)"
     of_click = "e.click_id = o.click_id AND e.position < o.position AND (e.attempts = 0 OR e.lease_time > 0)"
     before = of_person if destination == REMOTE_CRM else of_click

@@ -2,8 +2,11 @@
 
 from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
 
-from server.store.click_tables import big, metadata
+from server.store.click_tables import big, metadata, some
 from server.store.types import ClickId
+
+ALIVE = "state < 6"
+"""Rows that are not dead: these stay, and are the oldest."""
 
 outbox = Table(
     "outbox",
@@ -26,7 +29,7 @@ outbox = Table(
     big("fence"),
     Column("last_error", Text, nullable=False),
     Index("outbox_due", "destination", "next_time", "click_id", "position"),
-    Index("outbox_order", "destination", "click_id", "position"),
+    some("outbox_order", ["destination", "click_id", "position"], ALIVE),
     Index("outbox_recipient", "recipient", "destination", "click_id"),
     comment="action runs for other systems that are not done yet; times in microseconds",
 )

@@ -16,7 +16,7 @@ from server.model.action import ActionState, LinkAction
 from server.model.click import SeenClick, Verdict, click_text
 from server.model.ids import NOBODY, person_of, person_recipient
 from server.model.mailing import Mailing, MessagePart
-from server.store import click_tables, newest_clicks, resets
+from server.store import action_run_list, click_tables, newest_clicks, resets
 from server.store.action_run_list import ActionRunStore
 from server.store.added_clickers import AddedClickerStore
 from server.store.clickers import ClickerStore
@@ -26,7 +26,7 @@ from server.store.pages import Page
 from server.store.recording import Recorder
 from server.store.sql import Statements
 from tests.store.test_recording import KINDS, NO_ID, NOW, Setup
-from tests.support.databases import on_one_database
+from tests.support.databases import cost_of, on_one_database
 from tests.support.postgres import rows_read
 
 PAGES = (1, 3, 7, 1000)
@@ -100,8 +100,12 @@ def test_pages_of_runs_end_in_the_midst_of_a_click_and_go_on_there(database: Dat
         assert [(each.click_id, each.position) for each in found] == expected
 
 
+@pytest.mark.parametrize("few_clicks", [0, action_run_list.FEW_CLICKS])
 @pytest.mark.parametrize("size", [2, 1000])
-def test_runs_of_a_state_or_a_person_are_those_of_the_others_left_out(database: Database, size: int) -> None:
+def test_runs_of_a_state_or_a_person_are_those_of_the_others_left_out(
+    database: Database, monkeypatch: pytest.MonkeyPatch, size: int, few_clicks: int
+) -> None:
+    monkeypatch.setattr(action_run_list, "FEW_CLICKS", few_clicks)
     setup = Setup(
         database, *(LinkAction(kind=KINDS["set_field"].model_validate({"field": f"f{number}", "value": "x"})) for number in range(2))
     )
@@ -138,7 +142,8 @@ def test_runs_of_a_state_or_a_person_are_those_of_the_others_left_out(database: 
 
 
 @on_one_database
-def test_no_list_reads_more_clicks_than_it_shows(database: Database) -> None:
+def test_no_list_reads_more_clicks_than_it_shows(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(action_run_list, "FEW_CLICKS", 0)
     setup = Setup(database, LinkAction(kind=KINDS["set_field"].model_validate({"field": "f", "value": "x"})))
     clicked(database, setup, 10)
     heard: list[str] = []
@@ -192,6 +197,23 @@ def test_no_list_reads_more_on_postgresql_than_it_shows(database_url: str) -> No
         with closing(Database(database_url)) as database:
             assert len(page(database).items) == {5: 0, 8: 0, 9: 1}.get(number, 5)
         assert rows_read(database_url) - before < 100, number
+
+
+@on_one_database
+@pytest.mark.parametrize("places_at_once", [1, 100])
+def test_a_later_page_costs_what_the_first_does(database_url: str, monkeypatch: pytest.MonkeyPatch, places_at_once: int) -> None:
+    """SQLite seeks by the first bound of a side that a statement gives, and reads from there."""
+    monkeypatch.setattr(newest_clicks, "PLACES_AT_ONCE", places_at_once)
+    with closing(Database(database_url)) as database:
+        setup = Setup(database, LinkAction(kind=KINDS["set_field"].model_validate({"field": "f", "value": "x"})))
+        oldest = sorted(click.id for click in clicked(database, setup, 1500))
+    of = setup.placements[-1].mailing_id
+    clicks = [cost_of(database_url, lambda database, key=key: ClickerStore(database).clicks(0, of, None, key, 5))  # type: ignore[misc]
+              for key in (None, (oldest[100],))]  # fmt: skip
+    runs = [cost_of(database_url, lambda database, key=key: ActionRunStore(database).page(setup.one.id, 0, 0, None, key, 5))  # type: ignore[misc]
+            for key in (None, (oldest[100], 0))]  # fmt: skip
+    assert clicks[1] < 1.5 * clicks[0]
+    assert runs[1] < 1.5 * runs[0]
 
 
 def test_a_sweep_in_slices_strips_identity_from_every_click_of_every_placement(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

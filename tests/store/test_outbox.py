@@ -13,7 +13,7 @@ from server.model.action import ActionState
 from server.store import outbox
 from server.store.database import Database
 from server.store.outbox import Leased, OutboxStore, Settlement
-from server.store.outgoing import REMOTE_CRM, Outgoing, insert_outgoing
+from server.store.outgoing import NEVER, REMOTE_CRM, Outgoing, insert_outgoing
 from server.store.sql import Statements
 from tests.support.databases import cost_of
 
@@ -125,6 +125,9 @@ def test_a_lease_costs_no_more_when_more_waits(database_url: str, destination: s
         with closing(Database(database_url)) as database:
             rows = [Outgoing(uuid7().bytes, 0, 1, 1, 0, 2 * number, 0, destination, "{}") for number in range(more)]
             database.write(lambda connection, rows=rows: insert_outgoing(Statements(connection), rows, NOW))  # type: ignore[misc]
+            oldest = "SELECT click_id FROM outbox ORDER BY click_id LIMIT (SELECT count(*) / 2 FROM outbox)"
+            kill = f"UPDATE outbox SET state = 6, next_time = {NEVER} WHERE click_id IN ({oldest})"
+            database.write(lambda connection, kill=kill: connection.exec_driver_sql(kill))  # type: ignore[misc]
             if analyzed:
                 database.write(lambda connection: connection.exec_driver_sql("ANALYZE"))
         costs.append(cost_of(database_url, lambda database: OutboxStore(database).lease(destination, 20, NOW, EACH)))
