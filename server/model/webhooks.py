@@ -4,9 +4,10 @@ import base64
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 import can_ada
-from ssrfguard import BlockedURLError, Policy
+from ssrfguard import DEFAULT_DENIED, AddressTable, Block, BlockedURLError, Policy, Reach
 
 from server.model.urls import location_of, problem_of
 
@@ -19,6 +20,19 @@ _PORTS = {"http": 80, "https": 443}
 _MIN_FREE_PORT = 1024
 _PRIVATE_ENDINGS = ("localhost", "local", "internal")
 """How names end that lead nowhere public: RFC 6761, RFC 6762, ICANN resolution 2024.07.29.06. metadata.google.internal is one."""
+_CLOUDS = {
+    "168.63.129.16/32": ("Azure's host of a machine", "Azure, What is IP address 168.63.129.16"),
+    "161.26.0.0/16": ("IBM Cloud's services for its machines", "IBM Cloud VPC, Service endpoints"),
+    "166.8.0.0/14": ("IBM Cloud's private service endpoints", "IBM Cloud VPC, Service endpoints"),
+}
+"""Public by their number, and yet a cloud's own: from its machines they lead to what hands out their secrets, and from nowhere else
+anywhere. Those of other clouds are link-local, shared or unique local addresses, which are refused as such."""
+
+NOT_PUBLIC = AddressTable(
+    (*DEFAULT_DENIED.blocks, *(Block(ip_network(cidr), name, source, Reach.DENIED) for cidr, (name, source) in _CLOUDS.items()))
+)
+"""Where no webhook goes, also inside IPv6 (mapped, NAT64, 6to4, Teredo)."""
+
 _WRITTEN_HOST = re.compile(rb"[^:]+://(\[[^]]*\]|[^:/?#]*)")
 
 
@@ -95,7 +109,7 @@ def _problem_of_public(address: Address) -> str:
     if ending in _PRIVATE_ENDINGS:
         return f"must lead to a public address, not {_shortened(address.host)}: what ends in {ending} never does"
     try:
-        Policy(allowed_ports=frozenset({address.port})).check_url(str(address))
+        Policy(denied_networks=NOT_PUBLIC, allowed_ports=frozenset({address.port})).check_url(str(address))
     except BlockedURLError as refused:
         return f"must lead to a public address, not {_shortened(address.host)}: {_shortened(refused.reason, 200)}"
     return ""

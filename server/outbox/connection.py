@@ -11,7 +11,7 @@ from ssrfguard import Policy, Resolver
 from ssrfguard.httpx import AsyncSafeBackend
 from ssrfguard.resolvers import UdpResolver, nameservers_from_resolv_conf
 
-from server.model.webhooks import Address
+from server.model.webhooks import NOT_PUBLIC, Address
 
 MAX_ANSWER = 64 * 1024
 """How many bytes of an answer are read: status, headers, body and all that frames it."""
@@ -33,7 +33,8 @@ def connection_to(address: Address, may_be_private: bool, resolver: Resolver, tl
     refused whole, and a name that changes meanwhile is not asked again. Raises BlockedAddressError on opening. Certificates are checked
     against the name.
     """
-    policy = Policy(allowed_ports=frozenset({address.port}), allowed_networks=_EVERYWHERE if may_be_private else ())
+    allowed = _EVERYWHERE if may_be_private else ()
+    policy = Policy(denied_networks=NOT_PUBLIC, allowed_ports=frozenset({address.port}), allowed_networks=allowed)
     origin = httpcore.Origin(address.scheme.encode("ascii"), address.host.strip("[]").encode("ascii"), address.port)
     # A pool would save handshakes; but what an earlier answer left in a connection would be read as the answer to the next event, and a
     # receiver that closes idle connections would cost attempts. One look-up slot each, so that no slow name holds up another.

@@ -121,6 +121,23 @@ SPELLINGS = [
     "http://metadata.google.internal/computeMetadata/v1/",
     "http://METADATA.GOOGLE.INTERNAL./",
     "http://instance-data.ec2.internal/",
+    # a cloud's own services at public addresses, which lead there from its machines only
+    "http://168.63.129.16/machine?comp=goalstate",
+    "http://168.63.129.16:32526/vmSettings",
+    "http://2822734096/",
+    "http://0xa83f8110/",
+    "http://0250.077.0201.020/",
+    "http://[::ffff:168.63.129.16]/",
+    "http://[64:ff9b::168.63.129.16]/",
+    "http://[64:ff9b::a83f:8110]/",
+    "http://[2002:a83f:8110::1]/",
+    "http://161.26.0.7/",
+    "http://166.9.250.203/",
+    "http://[fd20:ce::254]/computeMetadata/v1/",
+    "http://[fd00:c1::a9fe:a9fe]/opc/v2/",
+    "http://[fd00:42::42]/",
+    "http://[64:ff9b::100.100.100.200]/",
+    "http://[64:ff9b::169.254.170.2]/",
     # private and special networks
     "http://10.0.0.7:{port}/",
     "http://10.0.7:{port}/",
@@ -234,8 +251,20 @@ PRIVATE = [
     "2001:0:7f00:1::",
     "2001:db8::1",
     "100::1",
+    "168.63.129.16",
+    "::ffff:168.63.129.16",
+    "64:ff9b::a83f:8110",
+    "2002:a83f:8110::1",
+    "161.26.0.7",
+    "166.9.250.203",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b::a9fe:aa02",
+    "64:ff9b::6464:64c8",
     "fc00::1",
+    "fd00:42::42",
+    "fd00:c1::a9fe:a9fe",
     "fd00:ec2::254",
+    "fd20:ce::254",
     "fe80::1",
     "fec0::1",
     "ff02::1",
@@ -343,6 +372,19 @@ async def test_a_name_that_moves_to_a_private_address_is_refused_at_the_next_eve
     assert all(refused(attempt) for attempt in attempts)
     assert [attempt.problem.split(": ")[1] for attempt in attempts] == [f"{name} leads to 0.0.0.0", *[f"{name} leads to 127.0.0.1"] * 2]
     assert await traps.are_untouched()
+
+
+async def test_a_name_that_moves_to_a_clouds_address_is_refused_at_the_next_attempt() -> None:
+    name = "hooks.example.com"
+    async with NameServer({name: ["0.0.0.0"]}, later={name: ["168.63.129.16"]}) as names:
+        attempts = [await send(f"http://{name}/", resolver=names.resolver()) for _ in range(2)]
+    assert all(refused(attempt) for attempt in attempts)
+    assert [attempt.problem.split(": ")[1] for attempt in attempts] == [f"{name} leads to 0.0.0.0", f"{name} leads to 168.63.129.16"]
+
+
+@pytest.mark.parametrize("public", ["168.63.129.15", "168.63.129.17", "161.25.255.255", "166.12.0.1", "8.8.8.8"])
+def test_the_neighbours_of_a_clouds_addresses_are_public(public: str) -> None:
+    assert problem_of_address(f"https://{public}/") == ""
 
 
 async def test_a_redirect_to_a_trap_is_not_followed(traps: Traps) -> None:
