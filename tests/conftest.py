@@ -1,6 +1,7 @@
 """Fixtures that tests share: both databases, a server in this process, and a house of real processes."""
 
 import functools
+import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import settings
 
 from server.store.database import Database
 from server.store.migrate import migrate
+from tests.support.checkout import Guard, forget_settings
 from tests.support.postgres import Postgres
 from tests.support.server import serving
 from tests.support.stubs import Stubs
@@ -19,10 +21,30 @@ from tests.support.stubs import Stubs
 settings.register_profile("ours", deadline=None)  # a busy machine is no defect
 settings.load_profile("ours")
 
+forget_settings()
+guard = Guard()
+"""One for the whole run: whatever a test touches in the checkout's var/."""
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs the tests in an empty folder: in the checkout's, `var` is what `make run` has left there, or has open."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("elsewhere"))
+    yield
+    os.chdir(before)
+
+
+@pytest.fixture(autouse=True)
+def checkout_left_alone() -> Iterator[None]:
+    """Fails a test that touches the checkout's var/."""
+    yield
+    assert guard.touched() == []
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -38,6 +38,7 @@ from trackedlinks_client.messages import Rendered, Renderer, fields_of, urls_of
 from trackedlinks_client.minting import minted
 from trackedlinks_client.people import People, Row
 
+MAILS = Path(__file__).parent.parent / "mails"
 HTML = b'<p>Hi {{name}}, <a href="https://example.com/a?x=1&amp;y=2">read</a>\n<a href="mailto:a@b.no">write</a></p>\n'
 
 
@@ -181,14 +182,14 @@ async def test_every_violation_is_told_on_its_own_line(stubs: Stubs) -> None:
         ("script", "test"),
         ("script", "test", "1", "--file", "missing.py"),
         ("script", "test", "1", "--person", "1", "--email", "a@b.no"),
-        ("send", "tests/mails/spring.html", "--to", "missing.csv", "--out", "missing", "--subject", "two\nlines"),
-        ("send", "tests/mails/spring.html", "--to", "missing.csv", "--out", "missing", "--from", "nobody"),
-        ("send", "tests/mails/spring.txt", "--text", "tests/mails/spring.txt", "--to", "missing.csv", "--out", "missing"),
+        ("send", MAILS / "spring.html", "--to", "missing.csv", "--out", "missing", "--subject", "two\nlines"),
+        ("send", MAILS / "spring.html", "--to", "missing.csv", "--out", "missing", "--from", "nobody"),
+        ("send", MAILS / "spring.txt", "--text", MAILS / "spring.txt", "--to", "missing.csv", "--out", "missing"),
         ("send", "people.csv", "--to", "missing.csv", "--out", "missing"),
         ("--user", "-1", "link", "list"),
     ],
 )
-async def test_wrong_usage_is_exit_status_2_and_calls_nobody(stubs: Stubs, arguments: tuple[str, ...]) -> None:
+async def test_wrong_usage_is_exit_status_2_and_calls_nobody(stubs: Stubs, arguments: tuple[object, ...]) -> None:
     result = await run(stubs, *arguments)
     assert result.exit_code == 2
     assert "Error: " in result.stderr
@@ -448,7 +449,7 @@ async def test_a_message_rendered_here_is_the_one_the_server_renders(stubs: Stub
     mailing = await stubs.mailings.CreateMailing(
         mailing_service_pb2.CreateMailingRequest(mailing=mailing_pb2.Mailing(name="M", track_all_links=True))
     )
-    html, text = (Path(f"tests/mails/spring.{part}").read_bytes().replace(b"trackedlink:", b"x:") for part in ("html", "txt"))
+    html, text = ((MAILS / f"spring.{part}").read_bytes().replace(b"trackedlink:", b"x:") for part in ("html", "txt"))
     track = mailing_service_pb2.TrackMessageRequest(mailing_id=mailing.id, html=html, text=text, charset=charset)
     template = (await stubs.mailings.TrackMessage(track)).template
     values = dict.fromkeys([*Renderer(template).fields, *template.kept_fields], "<Ås & Żak>")

@@ -30,7 +30,7 @@ class House:
         self.address = f"127.0.0.1:{self.server_port}"
         self.url = f"http://127.0.0.1:{self.front_port}"
         self.environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("TRACKEDLINKS_")},
             "TRACKEDLINKS_DIRECTORY": str(directory),
             "TRACKEDLINKS_DATABASE_URL": database_url,
             "TRACKEDLINKS_LISTEN": self.address,
