@@ -154,7 +154,7 @@ def create(settings: Settings | None = None) -> Starlette:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await journal.close()
-            snapshot.close()
+            await snapshot.close()
             await special.stop()
 
     def keys_differ(before: str) -> bool:
@@ -166,7 +166,7 @@ def create(settings: Settings | None = None) -> Starlette:
     async def readiness(_: Request) -> Response:
         if stream.connected:
             return PlainTextResponse("ready\n")
-        if snapshot.complete():
+        if await snapshot.complete():
             return PlainTextResponse("ready: the server is not connected, clicks go to the journal\n")
         return PlainTextResponse("the server is not connected, and where links lead is not known yet\n", 503)
 

@@ -27,7 +27,7 @@ class Recording:
         answer = await self._stream.record(click)
         if answer is not None:
             return answer
-        known = self._snapshot.answer(placement_id)
+        known = await self._snapshot.answer(placement_id)
         if known is not None and known.WhichOneof("result") == "special_link":
             return await self._stream.record_late(click)
         try:

@@ -3,15 +3,19 @@
 Answers are stored once each, by their hash, which also tells when one has been damaged: nobody is sent to what nobody has set.
 """
 
+import asyncio
 import contextlib
+import fcntl
 import hashlib
 import os
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
+from redirect.disk import DiskHangs, DiskThread, Groups
 from trackedlinks.v1 import click_service_pb2
 
 log = structlog.get_logger()
@@ -26,43 +30,76 @@ INSERT OR IGNORE INTO state VALUES (1, '', 0);
 _ANSWER = "SELECT hash, content FROM answer JOIN placement ON answer.id = answer_id WHERE placement.id = ?"
 
 
+ANSWER_SECONDS = 0.5
+"""How long a recipient waits for the disk to tell where a link leads."""
+
+CLOSE_SECONDS = 1.0
+"""How long a process that ends waits for the disk."""
+
+MOST_IN_GROUP = 200
+COMPLAIN_SECONDS = 5.0
+
+
 class SnapshotRemoved(Exception):
     """An operator has removed the file: what is written to it nobody reads."""
 
 
 class Snapshot:
-    """A snapshot in a file. Any number of processes read it, one at a time writes it."""
+    """A snapshot in a file. Any number of processes read it, one at a time writes it. A thread of its own reads it here."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._thread = DiskThread("snapshot")
+        self._answers = Groups(self._thread, self._answers_of, MOST_IN_GROUP, ANSWER_SECONDS)
         self._connection: sqlite3.Connection | None = None
         self._file = 0
+        self._complained = float("-inf")
 
-    def answer(self, placement_id: int) -> click_service_pb2.ClickAnswer | None:
-        """What a click there is answered by, without its id; None where that is not known."""
+    async def answer(self, placement_id: int) -> click_service_pb2.ClickAnswer | None:
+        """What a click there is answered by, without its id; None where that is not known, or the disk does not tell in time."""
         try:
-            row = self._opened().execute(_ANSWER, (placement_id,)).fetchone()
-        except (OSError, sqlite3.Error) as error:
-            self._failed(error)
+            return await self._answers.add(placement_id)
+        except DiskHangs as error:
+            self._complain(error)
             return None
-        if row is None:
-            return None
-        stored, content = row
-        if not isinstance(content, bytes) or _hash(content) != stored:
-            log.error("snapshot_damaged", placement=placement_id)
-            return None
-        return click_service_pb2.ClickAnswer.FromString(content)
 
-    def complete(self) -> bool:
-        """Whether it has ever known every placement."""
+    async def complete(self) -> bool:
+        """Whether it has ever known every placement; False, too, where the disk does not tell in time."""
+        try:
+            return await self._thread.run_for(ANSWER_SECONDS, self._is_complete)
+        except DiskHangs:
+            return False
+
+    async def close(self) -> None:
+        """Lets go of the file, unless its disk hangs."""
+        with contextlib.suppress(DiskHangs):
+            await self._thread.run_for(CLOSE_SECONDS, self._close)
+        self._thread.end()
+
+    def _complain(self, error: DiskHangs) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._complained >= COMPLAIN_SECONDS:
+            self._complained = now
+            log.error("snapshot_failed", cause=error.strerror)
+
+    def _answers_of(self, placement_ids: Sequence[int]) -> Sequence[click_service_pb2.ClickAnswer | None]:
+        try:
+            connection = self._opened()
+            return [_answer(placement_id, connection.execute(_ANSWER, (placement_id,)).fetchone()) for placement_id in placement_ids]
+        except (OSError, sqlite3.Error) as error:
+            if not isinstance(error, FileNotFoundError):
+                log.error("snapshot_failed", cause=str(error))
+            self._close()
+            return [None] * len(placement_ids)
+
+    def _is_complete(self) -> bool:
         try:
             row = self._opened().execute("SELECT complete FROM state").fetchone()
         except (OSError, sqlite3.Error):
             return False
         return bool(row and row[0])
 
-    def close(self) -> None:
-        """Lets go of the file."""
+    def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -71,15 +108,10 @@ class Snapshot:
         """The connection; a new one when the writer has begun another file. Raises OSError and sqlite3.Error."""
         file = os.stat(self._path).st_ino
         if self._connection is None or file != self._file:
-            self.close()
+            self._close()
             self._connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True, timeout=0.05, check_same_thread=False)
             self._file = file
         return self._connection
-
-    def _failed(self, error: Exception) -> None:
-        if not isinstance(error, FileNotFoundError):
-            log.error("snapshot_failed", cause=str(error))
-        self.close()
 
 
 class SnapshotWriter:
@@ -90,6 +122,21 @@ class SnapshotWriter:
         self._writing = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._file = 0
+        self._lock = -1
+
+    def hold(self) -> None:
+        """Is from now on the only one of this machine who writes it. Raises BlockingIOError when another process does; OSError."""
+        self.let_go()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self._path.parent / "snapshot.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def let_go(self) -> None:
+        """Leaves it to others. Safe to call twice."""
+        self.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def position(self) -> str:
         """How far it has come; empty: nothing is known. A damaged file is begun anew. Raises OSError and sqlite3.Error."""
@@ -154,6 +201,16 @@ class SnapshotWriter:
                 raise
             self._connection, self._file = connection, os.stat(self._path).st_ino
         return self._connection
+
+
+def _answer(placement_id: int, row: tuple[bytes, object] | None) -> click_service_pb2.ClickAnswer | None:
+    if row is None:
+        return None
+    stored, content = row
+    if not isinstance(content, bytes) or _hash(content) != stored:
+        log.error("snapshot_damaged", placement=placement_id)
+        return None
+    return click_service_pb2.ClickAnswer.FromString(content)
 
 
 def _content(answer: click_service_pb2.PlacementAnswer) -> bytes:

@@ -1,7 +1,7 @@
 """Keeps the snapshot up to date with what the server tells. On each machine one front door does it for all of them."""
 
 import asyncio
-import fcntl
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import structlog
 
 from redirect import token
 from redirect.connection import NoAnswer, OtherKeys, connect, refuse_other_keys
-from redirect.snapshot import SnapshotRemoved, SnapshotWriter
+from redirect.disk import DiskHangs, DiskThread
+from redirect.snapshot import CLOSE_SECONDS, SnapshotRemoved, SnapshotWriter
 from trackedlinks.v1 import click_service_pb2, click_service_pb2_grpc
 
 log = structlog.get_logger()
@@ -20,73 +21,72 @@ PAUSE = 1.0
 
 
 class Watching:
-    """Watches the server for as long as this process lives, when no other process of this machine does."""
+    """Watches the server for as long as this process lives, when no other process of this machine does. A thread of its own writes."""
 
     def __init__(self, address: str, path: Path, keys: token.Keys) -> None:
         self._address = address
-        self._path = path
+        self._writer = SnapshotWriter(path)
         self._keys = keys
+        self._thread = DiskThread("snapshot writer")
 
     async def run(self) -> None:
         """Never returns; to be cancelled."""
-        while True:
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                with (self._path.parent / "snapshot.lock").open("a") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    async with connect(self._address) as channel:
-                        await self._write(click_service_pb2_grpc.ClickServiceStub(channel))
-            except BlockingIOError:
-                pass  # another process does it
-            except OSError as error:
-                log.error("snapshot_failed", cause=error.strerror)
-            except Exception as error:  # a defect must not end it for good: recipients would be sent where links led long ago
-                log.error("snapshot_failed", exc_info=error)
-            await asyncio.sleep(PAUSE)
-
-    async def _write(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub") -> None:
-        writer = SnapshotWriter(self._path)
         try:
             while True:
                 try:
-                    await self._watch(stub, writer)
-                except grpc.aio.AioRpcError as error:
-                    if error.code() is grpc.StatusCode.INVALID_ARGUMENT:  # its position is damaged, or of another kind of server
-                        writer.begin_anew()
-                    if error.code() is not grpc.StatusCode.UNAVAILABLE:  # of which the stream of clicks tells
-                        log.error("snapshot_not_told", code=error.code().name)
-                except SnapshotRemoved:
-                    log.warning("snapshot_removed")
-                    writer.begin_anew()
-                except (NoAnswer, OtherKeys):
-                    pass  # the stream of clicks says so
-                except sqlite3.OperationalError as error:  # its disk is full or fails
-                    log.error("snapshot_failed", cause=str(error))
-                    writer.close()
-                except sqlite3.DatabaseError as error:
-                    log.error("snapshot_damaged", cause=str(error))
-                    writer.begin_anew()
+                    await self._thread.run(self._writer.hold)
+                    async with connect(self._address) as channel:
+                        await self._write(click_service_pb2_grpc.ClickServiceStub(channel))
+                except BlockingIOError:
+                    pass  # another process does it
+                except OSError as error:
+                    log.error("snapshot_failed", cause=error.strerror)
+                except Exception as error:  # a defect must not end it for good: recipients would be sent where links led long ago
+                    log.error("snapshot_failed", exc_info=error)
+                await self._thread.run(self._writer.let_go)
                 await asyncio.sleep(PAUSE)
         finally:
-            writer.close()
+            with contextlib.suppress(DiskHangs):  # it is let go of when this process ends
+                await self._thread.run_for(CLOSE_SECONDS, self._writer.let_go)
+            self._thread.end()
 
-    async def _watch(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub", writer: SnapshotWriter) -> None:
-        position = await asyncio.to_thread(writer.position)
+    async def _write(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub") -> None:
+        while True:
+            try:
+                await self._watch(stub)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.INVALID_ARGUMENT:  # its position is damaged, or of another kind of server
+                    await self._thread.run(self._writer.begin_anew)
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:  # of which the stream of clicks tells
+                    log.error("snapshot_not_told", code=error.code().name)
+            except SnapshotRemoved:
+                log.warning("snapshot_removed")
+                await self._thread.run(self._writer.begin_anew)
+            except (NoAnswer, OtherKeys):
+                pass  # the stream of clicks says so
+            except sqlite3.OperationalError as error:  # its disk is full or fails
+                log.error("snapshot_failed", cause=str(error))
+                await self._thread.run(self._writer.close)
+            except sqlite3.DatabaseError as error:
+                log.error("snapshot_damaged", cause=str(error))
+                await self._thread.run(self._writer.begin_anew)
+            await asyncio.sleep(PAUSE)
+
+    async def _watch(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub") -> None:
+        position = await self._thread.run(self._writer.position)
         call = stub.WatchPlacements(click_service_pb2.WatchPlacementsRequest(position=position))
         try:
             await refuse_other_keys(call, self._keys)
-            while isinstance(told := await self._next(call, writer), click_service_pb2.WatchPlacementsResponse):
-                await asyncio.to_thread(writer.apply, told)
+            while isinstance(told := await self._next(call), click_service_pb2.WatchPlacementsResponse):
+                await self._thread.run(self._writer.apply, told)
         finally:
             call.cancel()
 
     async def _next(
-        self,
-        call: "grpc.aio.UnaryStreamCall[click_service_pb2.WatchPlacementsRequest, click_service_pb2.WatchPlacementsResponse]",
-        writer: SnapshotWriter,
+        self, call: "grpc.aio.UnaryStreamCall[click_service_pb2.WatchPlacementsRequest, click_service_pb2.WatchPlacementsResponse]"
     ) -> object:
         """What the server tells next, which may be never; grpc.aio.EOF at the end. Raises SnapshotRemoved and AioRpcError."""
         reading = asyncio.ensure_future(call.read())
         while not (await asyncio.wait([reading], timeout=PAUSE))[0]:
-            writer.refuse_removed()
+            await self._thread.run(self._writer.refuse_removed)
         return reading.result()

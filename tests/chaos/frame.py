@@ -142,10 +142,10 @@ async def scene(
         await oracle.send(clicks)
         snapshot = Snapshot(house.directory / "front" / "snapshot.db")
         deadline = time.monotonic() + START_SECONDS
-        while any(snapshot.answer(placement_id) is None for placement_id in oracle.placement_ids):
+        while None in await asyncio.gather(*map(snapshot.answer, oracle.placement_ids)):
             assert time.monotonic() < deadline, "the front door was not told where links lead"
             await asyncio.sleep(0.05)
-        snapshot.close()
+        await snapshot.close()
         yield Scene(run, house, oracle, Browsers(oracle, house.front_port))
     finally:
         await asyncio.to_thread(house.stop)

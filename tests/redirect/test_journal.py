@@ -26,6 +26,7 @@ from tests.support.stubs import Stubs
 from trackedlinks.v1 import (
     action_service_pb2,
     click_pb2,
+    click_service_pb2,
     embedded_crm_service_pb2,
     link_pb2,
     link_service_pb2,
@@ -65,6 +66,20 @@ async def until(holds: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def leads_to(snapshot: Snapshot, url: str) -> None:
+    """Returns when the snapshot knows that the first placement leads there."""
+    async with asyncio.timeout(SECONDS):
+        while (answer := await snapshot.answer(1)) is None or answer.location != url:
+            await asyncio.sleep(0.01)
+
+
+async def completed(snapshot: Snapshot) -> None:
+    """Returns when the snapshot knows every placement."""
+    async with asyncio.timeout(SECONDS):
+        while not await snapshot.complete():
+            await asyncio.sleep(0.01)
+
+
 async def counted(campaign: Campaign, link_id: int, clicks: int) -> None:
     """Returns when the link has so many clicks."""
     async with asyncio.timeout(SECONDS):
@@ -76,8 +91,8 @@ async def learn(front: Settings) -> None:
     """Has the front door's machine know where every placement leads."""
     snapshot = Snapshot(front.directory / "front" / "snapshot.db")
     async with browsing(front):
-        await until(snapshot.complete)
-    snapshot.close()
+        await completed(snapshot)
+    await snapshot.close()
 
 
 async def opened(settings: Settings, paths: Sequence[str]) -> list[httpx2.Response]:
@@ -196,8 +211,8 @@ async def test_an_edited_link_leads_to_its_new_url_while_the_server_is_away(stub
     await stubs.links.UpdateLink(link_service_pb2.UpdateLinkRequest(link=link))
     snapshot = Snapshot(front.directory / "front" / "snapshot.db")
     async with browsing(front):
-        await until(lambda: (answer := snapshot.answer(1)) is not None and answer.location == "https://example.com/new")
-    snapshot.close()
+        await leads_to(snapshot, "https://example.com/new")
+    await snapshot.close()
     (response,) = await opened(away, [path])
     assert response.headers["location"] == "https://example.com/new"
 
@@ -336,8 +351,8 @@ async def test_a_snapshot_with_a_position_that_no_server_knows_is_told_anew(stub
     await stubs.links.UpdateLink(link_service_pb2.UpdateLinkRequest(link=link))
     snapshot = Snapshot(front.directory / "front" / "snapshot.db")
     async with browsing(front):
-        await until(lambda: (answer := snapshot.answer(1)) is not None and answer.location == "https://example.com/new")
-    snapshot.close()
+        await leads_to(snapshot, "https://example.com/new")
+    await snapshot.close()
 
 
 @pytest.mark.parametrize("suffixes", [("", "-wal", "-shm"), ("",)])
@@ -350,13 +365,13 @@ async def test_a_snapshot_that_is_removed_while_the_front_door_runs_is_told_anew
     path = front.directory / "front" / "snapshot.db"
     snapshot = Snapshot(path)
     async with browsing(front):
-        await until(snapshot.complete)
+        await completed(snapshot)
         for suffix in suffixes:
             path.with_name(path.name + suffix).unlink()
-        assert not snapshot.complete()
-        await until(snapshot.complete)
-        assert snapshot.answer(1) is not None
-    snapshot.close()
+        assert not await snapshot.complete()
+        await completed(snapshot)
+        assert await snapshot.answer(1) is not None
+    await snapshot.close()
 
 
 async def test_an_answer_whose_bytes_have_changed_sends_nobody_anywhere(stubs: Stubs, front: Settings, away: Settings) -> None:
@@ -415,8 +430,7 @@ async def test_where_only_the_server_knows_what_there_is_a_recipient_waits_for_i
         await learn(front)
         new = await campaign.link(url="https://example.com/new")
         path = path_of(await campaign.url(new.id, person(1)))
-        answer = Snapshot.answer
-        monkeypatch.setattr(Snapshot, "answer", lambda self, placement_id: None if placement_id == 2 else answer(self, placement_id))
+        forget(monkeypatch, 2)
         async with browsing(front) as browser:
             with contextlib.closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
@@ -428,6 +442,16 @@ async def test_where_only_the_server_knows_what_there_is_a_recipient_waits_for_i
             await counted(campaign, new.id, 1)
             await until(lambda: nothing_waits(front))
         assert await campaign.counts(new.id) == (1, 1, 0)
+
+
+def forget(monkeypatch: pytest.MonkeyPatch, unknown: int) -> None:
+    """Has no snapshot know the placement."""
+    answer = Snapshot.answer
+
+    async def known(self: Snapshot, placement_id: int) -> click_service_pb2.ClickAnswer | None:
+        return None if placement_id == unknown else await answer(self, placement_id)
+
+    monkeypatch.setattr(Snapshot, "answer", known)
 
 
 async def test_the_doctor_tells_what_waits_and_what_was_refused(stubs: Stubs, front: Settings, away: Settings) -> None:

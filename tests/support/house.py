@@ -73,9 +73,9 @@ class House:
         assert claims is not None
         snapshot = Snapshot(self.directory / "front" / "snapshot.db")
         async with asyncio.timeout(START_SECONDS):
-            while snapshot.answer(claims.placement_id) is None:
+            while await snapshot.answer(claims.placement_id) is None:
                 await asyncio.sleep(0.05)
-        snapshot.close()
+        await snapshot.close()
 
     def stop(self) -> None:
         """Ends both by SIGTERM, and what they have not ended themselves by SIGKILL."""
