@@ -87,6 +87,18 @@ class SeenClick:
         return NOBODY if self.do_not_track else self.recipient
 
     @property
+    def progress(self) -> int:
+        """How far it is: 0 = it has waited for nothing yet, 2 = it is to be recorded with what it has."""
+        return 0 if self.prepared is None else 2 if self.prepared.final else 1
+
+    def is_same(self, other: "SeenClick") -> bool:
+        """Whether another one with its id came with the same token."""
+        if self is other:
+            return True
+        mine = (self.placement_id, self.recipient, self.test, self.do_not_track)
+        return mine == (other.placement_id, other.recipient, other.test, other.do_not_track)
+
+    @property
     def microseconds(self) -> int:
         """When it happened: the time in its id, in microseconds since 1970."""
         return int.from_bytes(self.id[:6], "big") * 1000

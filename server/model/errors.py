@@ -15,6 +15,7 @@ class Reason(StrEnum):
     message_too_large = "MESSAGE_TOO_LARGE"
     message_link_unknown = "MESSAGE_LINK_UNKNOWN"
     script_invalid = "SCRIPT_INVALID"
+    click_id_reused = "CLICK_ID_REUSED"
     folder_not_found = "FOLDER_NOT_FOUND"
     link_not_found = "LINK_NOT_FOUND"
     mailing_not_found = "MAILING_NOT_FOUND"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from server.model.action import ActionOutcome, ActionState
 from server.model.click import Answer, Click, Evidence, SeenClick, Verdict, click_text
+from server.model.ids import NOBODY
 from server.model.link import Link
 from server.model.mailing import Mailing
 
@@ -12,11 +13,16 @@ from server.model.mailing import Mailing
 class StoredClick:
     """A click as its row has it."""
 
+    placement_id: int
     recipient: int
     verdict: Verdict
     test: bool
     evidence: Evidence
     answer: Answer
+
+    def is_of(self, seen: SeenClick) -> bool:
+        """Whether this is that click, and not another one with its id. One without identity may be anybody's."""
+        return (self.placement_id, self.test) == (seen.placement_id, seen.test) and self.recipient in (NOBODY, seen.identity)
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ CODES = {
     Reason.message_too_large: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.message_link_unknown: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.script_invalid: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.click_id_reused: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.folder_not_found: grpc.StatusCode.NOT_FOUND,
     Reason.link_not_found: grpc.StatusCode.NOT_FOUND,
     Reason.mailing_not_found: grpc.StatusCode.NOT_FOUND,

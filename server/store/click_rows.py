@@ -135,8 +135,8 @@ def evidence_of(text: str) -> Evidence:
 
 
 def _stored(row: Any) -> StoredClick:
-    _, recipient, verdict, test, evidence, answer = row
-    return StoredClick(recipient, Verdict(verdict), bool(test), evidence_of(evidence), Answer(**json.loads(answer)))
+    _, placement_id, recipient, verdict, test, evidence, answer = row
+    return StoredClick(placement_id, recipient, Verdict(verdict), bool(test), evidence_of(evidence), Answer(**json.loads(answer)))
 
 
 def _text(shared: Evidence | Answer) -> str:
@@ -168,7 +168,7 @@ INSERT_CLICK = Insert(
     },
 )
 _SELECT_STORED = """
-SELECT click.id, click.recipient, click.verdict, click.test, evidence.value, answer.value FROM click
+SELECT click.id, click.placement_id, click.recipient, click.verdict, click.test, evidence.value, answer.value FROM click
 JOIN interned AS evidence ON evidence.id = click.evidence_id JOIN interned AS answer ON answer.id = click.answer_id
 WHERE click.id IN
 """

@@ -35,7 +35,7 @@ def unprepared(statements: Statements, new: Iterable[NewClick], crm_is_remote: b
 
 
 def shown_without_name(batch: Iterable[SeenClick], destinations: Mapping[int, Destination]) -> dict[bytes, Unprepared]:
-    """Those of the clicks, recorded before, whose page names a person of a remote CRM."""
+    """Those of the clicks, recorded before, whose page names a person of a remote CRM; of each one is in the batch."""
     found: dict[bytes, Unprepared] = {}
     for seen in batch:
         destination = destinations.get(seen.placement_id)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from server.model.action import ActionOutcome
-from server.model.click import SeenClick, SpecialLink
+from server.model.click import SeenClick, SpecialLink, click_text
 from server.model.crm import Contact
 from server.model.errors import DomainError, Reason
 from server.model.ids import person_of
@@ -100,11 +100,12 @@ class Recorder:
             ask_first or self._crm_is_remote or any(found.has_script for found in destinations.values())
         )  # one that waits has no row
         stored = stored_clicks(statements, (seen.id for seen in batch)) if ask_first else {}
-        new = _new(batch, destinations, stored)
+        leading = _leading(batch, destinations, stored)
+        new = {each.id: NewClick(each, destinations[each.placement_id]) for each in leading.values() if each.id not in stored}
 
         waiting = unprepared(statements, new.values(), self._crm_is_remote) if ask_first else {}
         if self._crm_is_remote:
-            waiting |= shown_without_name((seen for seen in batch if seen.id in stored), destinations)
+            waiting |= shown_without_name((seen for seen in leading.values() if seen.id in stored), destinations)
         if waiting:
             new = {click_id: click for click_id, click in new.items() if click_id not in waiting}
         tally = Tally(new.values())
@@ -115,14 +116,14 @@ class Recorder:
         ran = runs.run()
         outcomes = outcomes_of(statements, stored) | ran
         new = scripts_heard(fill_forms(statements, new, contacts.persons), ran)
-        stored = filled_again(statements, stored, batch, destinations, contacts.persons) if stored else stored
+        stored = filled_again(statements, stored, leading.values(), destinations, contacts.persons) if stored else stored
         rows = click_rows(statements, self._interned, new.values())
         with statements.together():
             tally.write(statements)
             runs.write()
             statements.insert(INSERT_CLICK, rows)
         special = {each: kind for each in placements - destinations.keys() if (kind := self._destinations.special(each)) is not None}
-        return _Results(destinations, special, stored, new, waiting, outcomes, runs.for_remote_crm(), contacts.persons).of(batch)
+        return _Results(destinations, special, leading, stored, new, waiting, outcomes, runs.for_remote_crm(), contacts.persons).of(batch)
 
     def _contacts(
         self, statements: Statements, batch: Sequence[SeenClick], destinations: Mapping[int, Destination], acting: Sequence[NewClick]
@@ -134,14 +135,22 @@ class Recorder:
         return Contacts(persons, addresses_for(statements, acting))
 
 
-def _new(batch: Sequence[SeenClick], destinations: Mapping[int, Destination], stored: Mapping[bytes, StoredClick]) -> dict[bytes, NewClick]:
-    """The clicks that are neither stored nor stand here twice, in order."""
-    new: dict[bytes, NewClick] = {}
+def _leading(
+    batch: Sequence[SeenClick], destinations: Mapping[int, Destination], stored: Mapping[bytes, StoredClick]
+) -> dict[bytes, SeenClick]:
+    """Each click once, in order: what came again is compared with it, and gets its answer.
+
+    Of one that stands here twice it is the one that has come furthest: a click that has waited for its script is not to wait once more
+    because it has come again meanwhile. What is not the stored click, though it has its id, is none of them.
+    """
+    leading: dict[bytes, SeenClick] = {}
     for seen in batch:
-        destination = destinations.get(seen.placement_id)
-        if destination is not None and seen.id not in stored:
-            new.setdefault(seen.id, NewClick(seen, destination))
-    return new
+        before = stored.get(seen.id)
+        if seen.placement_id in destinations and (before is None or before.is_of(seen)):
+            known = leading.setdefault(seen.id, seen)
+            if known is not seen and seen.progress > known.progress:
+                leading[seen.id] = seen
+    return leading
 
 
 def _persons_needed(batch: Sequence[SeenClick], destinations: Mapping[int, Destination], acting: Sequence[NewClick]) -> set[int]:
@@ -157,6 +166,7 @@ class _Results:
 
     destinations: Mapping[int, Destination]
     special: Mapping[int, PlacementKind]
+    leading: Mapping[bytes, SeenClick]
     stored: Mapping[bytes, StoredClick]
     new: Mapping[bytes, NewClick]
     waiting: Mapping[bytes, Unprepared]
@@ -169,8 +179,9 @@ class _Results:
         answered: set[bytes] = set(self.stored)
         results: list[Result] = []
         for seen in batch:
-            results.append(self._of_one(seen, seen.id in answered))
-            answered.add(seen.id)
+            results.append(result := self._of_one(seen, seen.id in answered))
+            if isinstance(result, RecordedClick):
+                answered.add(seen.id)
         return results
 
     def _of_one(self, seen: SeenClick, duplicate: bool) -> Result:
@@ -178,6 +189,10 @@ class _Results:
         if destination is None:
             kind = self.special.get(seen.placement_id)
             return SpecialLink(kind) if kind else DomainError(Reason.token_invalid, "the token's placement does not exist")
+        leading = self.leading.get(seen.id)
+        if leading is None or not leading.is_same(seen):  # its answer is another recipient's, or another link's
+            text = click_text(seen.id)
+            return DomainError(Reason.click_id_reused, f"click {text} is another one, recorded with another token", click_id=text)
         if seen.id in self.waiting:
             return self.waiting[seen.id]
         before = self.stored.get(seen.id)

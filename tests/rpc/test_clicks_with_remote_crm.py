@@ -1,5 +1,6 @@
 """Clicks where the CRM is another team's: everything that happens to persons happens there, once, and in its order."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,15 @@ async def test_clickers_are_added_to_what_is_in_the_other_crm(campaign: Campaign
 async def test_with_a_remote_crm_the_embedded_one_is_not_served(campaign: Campaign) -> None:
     failure = await refused(campaign.stubs.crm.GetPerson(crm_service_pb2.GetPersonRequest(id=KARI)))
     assert failure.code.name == "UNIMPLEMENTED"
+
+
+async def test_the_same_click_while_its_card_is_fetched_is_one_click_and_names_the_person_each_time(campaign: Campaign) -> None:
+    link = await campaign.link(text="<p>Thank you, {{recipient.name}}</p>")
+    token = (await campaign.url(link.id, person(KARI))).rpartition("/")[2]
+    for _ in range(4):
+        same = click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=token)
+        calls: list[Any] = [campaign.stubs.clicks.RecordClick(same) for _ in range(6)]
+        answers = await asyncio.gather(*calls)
+        assert {answer.page.html for answer in answers} == {"<p>Thank you, Kari Nordmann</p>"}
+        assert sorted(answer.duplicate for answer in answers) == [False] + [True] * 5
+    assert (await campaign.counts(link.id))[0] == 4

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,13 +13,14 @@ from uuid_utils import uuid7
 import server.actions
 from server.house import now
 from server.model.action import LinkAction
-from server.model.click import Evidence, SeenClick
+from server.model.click import Evidence, Prepared, SeenClick
 from server.model.crm import Catalog, CatalogEntry, Person
 from server.model.errors import DomainError, Reason
 from server.model.ids import person_recipient
 from server.model.link import CountedLink, Form, Link, Redirect
 from server.model.mailing import GoogleAnalytics, Mailing, MessagePart
 from server.model.recorded_click import RecordedClick
+from server.model.script import Script, ScriptDecision
 from server.store import click_tables
 from server.store.clickers import ClickerStore
 from server.store.crm_tables import EntryRow, PersonRow
@@ -26,9 +28,10 @@ from server.store.database import Database
 from server.store.links import LinkStore
 from server.store.mailings import MailingStore
 from server.store.messages import MessageStore, StoredMessage, Use
-from server.store.recording import Recorder
+from server.store.recording import Recorder, Result
 from server.store.requests import RequestId
 from server.store.resets import ResetStore
+from server.store.scripts import ScriptStore
 from server.store.tables import table_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -110,6 +113,41 @@ def test_a_click_that_stands_twice_in_a_batch_or_comes_again_is_one(database: Da
     assert [result.duplicate for result in recorded(recorder, [seen, seen])] == [False, True]
     assert [result.duplicate for result in recorded(Recorder(database, now), [seen])] == [True]
     assert setup.counts(setup.one) == (1, 1, 0)
+
+
+def test_a_click_that_has_waited_is_not_held_up_by_itself_that_comes_again(database: Database) -> None:
+    made = ScriptStore(database).create(Script(name="S", source="pass", create_time=NOW, update_time=NOW), NO_ID)
+    setup = Setup(database, LinkAction(kind=KINDS["script"].model_validate({"script_id": made.id})))
+    recorder = Recorder(database, now)
+    seen = setup.click(1)
+    assert recorder.record([seen, seen]) == recorder.record([seen]) * 2
+    decided = {setup.one.actions[0].id: ScriptDecision(made.id, made.version, "https://example.org/")}
+    for final in (False, True):
+        again = setup.click(1)
+        prepared = replace(again, prepared=Prepared(decided, final=final))
+        answers = recorded(recorder, [again, prepared, again])
+        assert [(result.answer.location, result.duplicate) for result in answers] == [
+            ("https://example.org/", False),
+            ("https://example.org/", True),
+            ("https://example.org/", True),
+        ]
+    assert setup.counts(setup.one) == (2, 1, 0)
+
+
+def test_a_click_without_identity_is_told_from_another_by_its_placement(database: Database) -> None:
+    setup = Setup(database)
+    recorder = Recorder(database, now)
+    seen = setup.click(1)
+    recorder.record([seen])
+    by_another, elsewhere = replace(seen, recipient=person_recipient(2)), replace(seen, placement_id=setup.placements[1].id)
+    assert reasons(recorder.record([by_another, elsewhere, seen])) == [Reason.click_id_reused, Reason.click_id_reused, None]
+    setup.links.reset(setup.one.id, "", NO_ID, datetime.now(UTC))
+    while setup.resets.sweep():
+        pass
+    assert reasons(recorder.record([elsewhere, seen, by_another])) == [Reason.click_id_reused, None, Reason.click_id_reused]
+    (answer,) = recorded(recorder, [by_another])
+    assert (answer.duplicate, answer.click.recipient) == (True, 0)
+    assert setup.counts(setup.one) == setup.counts(setup.two) == (0, 0, 0)
 
 
 def test_two_servers_that_record_the_same_people_at_once_count_each_clicker_once(database: Database) -> None:
@@ -282,6 +320,11 @@ def recorded(recorder: Recorder, batch: Sequence[SeenClick]) -> list[RecordedCli
     results = recorder.record(batch)
     assert all(isinstance(result, RecordedClick) for result in results)
     return [result for result in results if isinstance(result, RecordedClick)]
+
+
+def reasons(results: Sequence[Result]) -> list[Reason | None]:
+    """Why each was refused; None for one that was not."""
+    return [result.reason if isinstance(result, DomainError) else None for result in results]
 
 
 def add_person(database: Database, person_id: int) -> None:
