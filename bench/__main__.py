@@ -12,12 +12,12 @@ import subprocess
 import time
 from pathlib import Path
 
-from bench import end_to_end, group_commit, growth, light, messages, outside, shapes, tokens
+from bench import beside, end_to_end, group_commit, growth, light, messages, outside, shapes, tokens
 from bench.figure import Figure, Plan
 from bench.machine import OtherUse
 
 RESULTS = Path(__file__).parent / "results"
-GROUPS = (end_to_end.run, light.run, shapes.run, group_commit.run, tokens.run, messages.run, growth.run, outside.run)
+GROUPS = (end_to_end.run, light.run, beside.run, shapes.run, group_commit.run, tokens.run, messages.run, growth.run, outside.run)
 
 
 def main() -> None:

@@ -110,11 +110,15 @@ def roots(house: House) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def started(database_url: str | None = None, persons: int = PERSONS) -> Iterator[House]:
-    """A house with so many registered persons, on SQLite in a temporary folder unless said otherwise; gone afterwards."""
+def started(database_url: str | None = None, persons: int = PERSONS, commit_seconds: str | None = "20") -> Iterator[House]:
+    """A house with so many registered persons, on SQLite in a temporary folder unless said otherwise; gone afterwards.
+
+    Only what the server has stored is a full job: no click goes to the journal before the run fails. With `commit_seconds` None the house
+    is as anybody starts it.
+    """
     with tempfile.TemporaryDirectory(prefix="trackedlinks-bench-") as directory:
-        # Only what the server has stored is a full job: no click goes to the journal before the run fails.
-        house = House(Path(directory) / "var", database_url or f"sqlite:///{directory}/bench.db", commit_seconds="20")
+        settings = {} if commit_seconds is None else {"commit_seconds": commit_seconds}
+        house = House(Path(directory) / "var", database_url or f"sqlite:///{directory}/bench.db", **settings)
         try:
             if database_url:
                 migrate(Database(database_url))

@@ -45,6 +45,12 @@ class Campaign:
         link: link_pb2.Link = await self.stubs.links.CreateLink(link_service_pb2.CreateLinkRequest(link=draft))
         return link
 
+    async def form(self, name: str, url: str) -> link_pb2.Link:
+        """A new registered link to a form."""
+        draft = link_pb2.Link(name=name, form=link_pb2.Form(url=url))
+        link: link_pb2.Link = await self.stubs.links.CreateLink(link_service_pb2.CreateLinkRequest(link=draft))
+        return link
+
     async def read(self, link_id: int) -> link_pb2.Link:
         """The link as it is now."""
         link: link_pb2.Link = await self.stubs.links.GetLink(link_service_pb2.GetLinkRequest(id=link_id))
