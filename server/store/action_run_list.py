@@ -9,32 +9,23 @@ from server.model.action import ActionState, TestedAction
 from server.model.click import ActionRun, Evidence, Prepared, SeenClick, click_text, click_time
 from server.model.errors import DomainError, Reason
 from server.model.ids import person_of, person_recipient
-from server.model.mailing import MessagePart, Placement
 from server.model.script import Unprepared
-from server.store.action_runs import ActionRuns
+from server.store.action_runs import ActionRuns, unclaimed
 from server.store.click_rows import NewClick
 from server.store.click_tables import UNFINISHED, action_run, click
 from server.store.clickers import refuse_unknown
 from server.store.contacts import Contacts, addresses_for, embedded_persons, remote_persons
 from server.store.database import Database
-from server.store.destinations import Destinations
+from server.store.destinations import destination_of
 from server.store.link_rows import link
 from server.store.newest_clicks import HIGHEST, counted, newest_clicks, places_of, places_of_clicker
 from server.store.outbox_tables import outbox
 from server.store.outgoing import NEVER
 from server.store.pages import Key, Page, page_of
-from server.store.placements import insert_placements, of_mailing, placement
+from server.store.placements import placement
 from server.store.preparing import unprepared
 from server.store.sql import Statements
 from server.store.types import from_microseconds
-
-
-class _NotKept(Exception):
-    """Ends a transaction that was only tried, with what it gave."""
-
-    def __init__(self, found: list[TestedAction] | Unprepared) -> None:
-        super().__init__()
-        self.found = found
 
 
 class ActionRunStore:
@@ -82,33 +73,26 @@ class ActionRunStore:
     def test(
         self, click_id: bytes, link_id: int, mailing_id: int, recipient: int, do_not_track: bool, prepared: Prepared, now: datetime
     ) -> list[TestedAction] | Unprepared:
-        """What a click of this id would make happen now: it is made to happen in a transaction that is rolled back.
+        """What a click of this id would make happen now, or what it waits for first. Only reads: no click or edit waits for it.
 
-        Or what it waits for first. Raises LINK_NOT_FOUND and MAILING_NOT_FOUND.
+        Raises LINK_NOT_FOUND and MAILING_NOT_FOUND.
         """
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> list[TestedAction] | Unprepared:
             refuse_unknown(connection, link_id, mailing_id)
-            use = Placement(mailing_id=mailing_id, link_id=link_id, part=MessagePart.outside)
-            insert_placements(connection, [use])
-            placement_id = of_mailing(connection, mailing_id, [link_id])[0].id
             statements = Statements(connection)
-            seen = SeenClick(click_id, placement_id, recipient, False, do_not_track, Evidence(), prepared=prepared)
-            trial = NewClick(seen, Destinations().of(statements, [placement_id])[placement_id])
+            to = destination_of(connection, link_id, mailing_id)
+            seen = SeenClick(click_id, to.placement_id, recipient, False, do_not_track, Evidence(), prepared=prepared)
+            trial = NewClick(seen, to)
             if waiting := unprepared(statements, [trial], self._crm_is_remote):
-                raise _NotKept(waiting[click_id])
+                return waiting[click_id]
             persons = remote_persons([seen]) if self._crm_is_remote else embedded_persons(statements, [person_of(recipient)])
             contacts = Contacts(persons, addresses_for(statements, [trial]))
-            runs = ActionRuns(statements, [trial], contacts, now, crm_is_remote=self._crm_is_remote, effects_allowed=True)
+            runs = ActionRuns(statements, [trial], contacts, now, crm_is_remote=self._crm_is_remote, effects_allowed=True, claim=unclaimed)
             runs.run()
-            runs.write()
-            raise _NotKept(runs.tested())
+            return runs.tested()
 
-        try:
-            self._database.write(work)
-        except _NotKept as trial:
-            return trial.found
-        raise AssertionError("unreachable: the trial always ends with _NotKept")
+        return self._database.read(work)
 
 
 def _acting_clicks(

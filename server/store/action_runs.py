@@ -1,8 +1,9 @@
 """Runs the actions of a batch of clicks inside its transaction: what each action is to do, whether it may, and what became of it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
+from typing import Any
 
 from server.model.action import ActionKind, ActionOutcome, ActionState, Occasion, TestedAction
 from server.model.click import click_text, click_time
@@ -29,6 +30,9 @@ from server.store.crm_effects import apply
 from server.store.outgoing import REMOTE_CRM, Outgoing, crm_payload, event_payload, insert_outgoing
 from server.store.sql import Insert, Statements, click_id_of
 
+Claim = tuple[int, int, int, Any]
+"""What is to happen once: its key in the ledger, and the click that does it."""
+
 
 class ActionRuns:
     """The runs of one batch."""
@@ -42,9 +46,14 @@ class ActionRuns:
         *,
         crm_is_remote: bool,
         effects_allowed: bool,
+        claim: Callable[[Statements, Sequence[Claim]], set[LedgerKey]],
     ) -> None:
-        """`effects_allowed` = False has every action fail: the database has refused what one of them wanted."""
+        """`effects_allowed` = False has every action fail: the database has refused what one of them wanted.
+
+        `claim` says which of what is to happen once has not happened yet: `claimed`, or `unclaimed` for a run that is not kept.
+        """
         self._statements = statements
+        self._take = claim
         self._contacts = contacts
         self._now = now
         self._crm_is_remote = crm_is_remote
@@ -84,7 +93,7 @@ class ActionRuns:
         return Counter(run.click.seen.id for run in left)
 
     def tested(self) -> list[TestedAction]:
-        """What became of each action, with its effects in words; after `run`, in a transaction that is not committed."""
+        """What became of each action, with its effects in words; after `run`."""
         return [self._tested(run) for run in self._runs]
 
     def _tested(self, run: Run) -> TestedAction:
@@ -112,7 +121,7 @@ class ActionRuns:
         kinds = {id(run.kind): run.kind for run in self._open()}  # clicks on one link share them
         named = {entry_id for kind in kinds.values() for _, _, entry_id in kind.references()}
         select = "SELECT id, catalog FROM crm_entry WHERE id IN"
-        existing = {(row.catalog, row.id) for row in self._statements.matching(select, sorted(named), self._statements.for_share)}
+        existing = {(row.catalog, row.id) for row in self._statements.matching(select, sorted(named), self._statements.for_share("id"))}
         missing = {key: missing_in_words(kind, existing) for key, kind in kinds.items()}
         for run in self._open():
             if reason := missing[id(run.kind)] or run.kind.refusal(run.contact):
@@ -139,13 +148,13 @@ class ActionRuns:
                     run.end(ActionState.failed, problem)
 
     def _claim(self) -> None:
-        """Writes into the ledger what is to happen once; whoever wrote it first does it, here or on another server."""
+        """Settles what is to happen once, and has happened before."""
         first: dict[LedgerKey, Run] = {}
         for run in self._open():
             if run.claim is not None:
                 first.setdefault(run.claim, run)
         rows = [(*claim, self._statements.click_id(first[claim].click.seen.id)) for claim in sorted(first)]
-        won = {tuple(row) for row in self._statements.inserted(_CLAIM, rows, _CLAIM_END)}
+        won = self._take(self._statements, rows)
         for run in self._open():
             if run.claim is not None and (run.claim not in won or first[run.claim] is not run):
                 run.end(ActionState.skipped, DONE_IN_MAILING if run.claim[2] > 0 else DONE_BEFORE)
@@ -182,6 +191,17 @@ class ActionRuns:
         return (*key, run.action.id, int(outcome.state), outcome.reason or None, outcome.log or None)
 
 
+def claimed(statements: Statements, claims: Sequence[Claim]) -> set[LedgerKey]:
+    """Writes these into the ledger; those that were not there. Whoever writes one first does it, here or on another server."""
+    return {tuple(row) for row in statements.inserted(_CLAIM, claims, _CLAIM_END)}
+
+
+def unclaimed(statements: Statements, claims: Sequence[Claim]) -> set[LedgerKey]:
+    """Those that are not in the ledger, which stays as it is."""
+    keys = [claim[:3] for claim in claims]
+    return {*keys} - {tuple(row) for row in statements.matching(_SELECT_CLAIMS, keys)}
+
+
 def outcomes_of(statements: Statements, click_ids: Iterable[bytes]) -> dict[bytes, list[ActionOutcome]]:
     """What became of the actions of clicks that are stored already, by click, in the link's order."""
     outcomes: dict[bytes, list[ActionOutcome]] = {}
@@ -212,6 +232,7 @@ def _outgoing(run: Run, destination: str, payload: str) -> Outgoing:
 _WORDS = {catalog: catalog.value.replace("_", " ") for catalog in Catalog}
 
 _CLAIM = "INSERT INTO ledger (action_id, recipient, scope, click_id)"
+_SELECT_CLAIMS = "SELECT action_id, recipient, scope FROM ledger WHERE (action_id, recipient, scope) IN"
 _CLAIM_END = "ON CONFLICT DO NOTHING RETURNING action_id, recipient, scope"
 _SELECT_RUNS = "SELECT click_id, action_id, state, reason, log FROM action_run WHERE click_id IN"
 _INSERT_RUN = Insert(

@@ -27,7 +27,7 @@ class Contacts:
 def embedded_persons(statements: Statements, person_ids: Iterable[int]) -> dict[int, Contact]:
     """Of these persons those that the embedded CRM knows; they stay as they are until the transaction ends."""
     select = "SELECT id, name, our_contact_id, email FROM crm_person WHERE id IN"
-    rows = statements.matching(select, sorted(set(person_ids) - {0}), statements.for_share)
+    rows = statements.matching(select, sorted(set(person_ids) - {0}), statements.for_share("id"))
     return {row.id: Contact(row.id, row.name, row.our_contact_id, row.email) for row in rows}
 
 

@@ -53,7 +53,7 @@ def _transact(connection: Connection, actions: Sequence[CrmAction], now: datetim
     known = {row.key for row in statements.matching(_SELECT_KEYS, sorted({action.key for action in actions}))}
     # Persons before entries, as clicks lock them: the other way round the two would wait for each other.
     person_ids = sorted({action.person_id for action in actions})
-    persons = {row.id for row in statements.matching(_SELECT_PERSONS, person_ids, statements.for_share)}
+    persons = {row.id for row in statements.matching(_SELECT_PERSONS, person_ids, statements.for_share("id"))}
     named = [list(dict.fromkeys(_references(action.effects))) for action in actions]
     entries = existing(connection, {reference for some in named for reference in some}, locked=True)
 

@@ -24,7 +24,8 @@ def apply(statements: Statements, effects: Iterable[CrmEffect]) -> None:
                 follow_ups.append(follow_up)
             case MakeServiceRequest(service_request):
                 service_requests.append(service_request)
-    statements.insert(_SET_FIELD, [(*key, value) for key, value in sorted(fields.items()) if value])
+    # Also those that are cleared: who sets one and clears another, and who does the reverse, would else wait for each other.
+    statements.insert(_SET_FIELD, [(*key, value) for key, value in sorted(fields.items())])
     statements.each(_CLEAR_FIELD, [key for key, value in sorted(fields.items()) if not value])
     statements.insert(_JOIN, [key for key, member in sorted(memberships.items()) if member])
     statements.each(_LEAVE, [key for key, member in sorted(memberships.items()) if not member])

@@ -68,7 +68,7 @@ def existing(connection: Connection, references: Collection[tuple[Catalog, int]]
     """Those of the references that exist; `locked` keeps them until the transaction ends. Any number: they are asked for in slices."""
     statements = Statements(connection)
     ids = sorted({entry_id for _, entry_id in references})
-    rows = statements.matching("SELECT id, catalog FROM crm_entry WHERE id IN", ids, statements.for_share if locked else "")
+    rows = statements.matching("SELECT id, catalog FROM crm_entry WHERE id IN", ids, statements.for_share("id") if locked else "")
     return set(references) & {(Catalog(row.catalog), row.id) for row in rows}
 
 

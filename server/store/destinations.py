@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from server.model.click import Answer
 from server.model.link import CustomText, Form, Link, Redirect
@@ -122,6 +122,13 @@ WITH links AS (SELECT id, revision FROM link WHERE id IN (SELECT unnest(?::bigin
   mailings AS (SELECT id, revision FROM mailing WHERE id IN (SELECT unnest(?::bigint[])) ORDER BY id FOR SHARE)
 SELECT true AS is_link, id, revision FROM links UNION ALL SELECT false, id, revision FROM mailings
 """
+
+
+def destination_of(connection: Connection, link_id: int, mailing_id: int) -> Destination:
+    """Where a placement of this link in this mailing (0: outside one) leads or would lead; it has no number. Both must exist."""
+    to_link = as_link(connection.execute(select(link).where(link.c.id == link_id)).one())
+    in_mailing = as_mailing(connection.execute(select(mailing).where(mailing.c.id == mailing_id)).one()) if mailing_id else NO_MAILING
+    return Destination(0, to_link, in_mailing, answer_of(to_link, in_mailing))
 
 
 def answer_of(to_link: Link, in_mailing: Mailing) -> Answer:

@@ -42,7 +42,7 @@ class KeptStore:
 
         def work(connection: Connection) -> None:
             statements = Statements(connection)
-            before = kept_fields(statements, ((mailing_id, key) for key in values), statements.for_update)
+            before = kept_fields(statements, ((mailing_id, key) for key in values), statements.for_update("mailing_id, recipient"))
             merged = {key: {**before.get((mailing_id, key), {}), **fields} for key, fields in sorted(values.items())}
             rows = [(mailing_id, key, time, json.dumps(fields)) for key, fields in merged.items()]
             statements.each(_KEEP, rows)

@@ -118,8 +118,9 @@ class LinkStore:
                 generation = current.generation + 1
                 stamp = {"generation": generation, "last_reset_time": now, "update_time": now, "revision": current.revision + 1}
                 connection.execute(update(link).where(link.c.id == link_id).values(**stamp))
-                _forget_counts(connection, link_id)
+                # Before the counts: who sweeps holds what remains, and takes mailings' counts after it.
                 connection.execute(reset_remains.delete().where(reset_remains.c.link_id == link_id))
+                _forget_counts(connection, link_id)
                 connection.execute(insert(reset_remains).values(link_id=link_id, generation=generation))
                 return [link_id]
 
@@ -175,6 +176,8 @@ def _forget_counts(connection: Connection, link_id: int) -> None:
     }
     some = or_(in_mailing.c.clicks > 0, in_mailing.c.suspected > 0)
     affected = select(in_mailing.c.mailing_id).where(in_mailing.c.link_id == link_id, some)
+    in_order = select(mailing_count.c.mailing_id).where(mailing_count.c.mailing_id.in_(affected)).order_by(mailing_count.c.mailing_id)
+    connection.execute(in_order.with_for_update()).all()  # as clicks on other links of the same mailings lock them
     connection.execute(update(mailing_count).where(mailing_count.c.mailing_id.in_(affected)).values(**fallen))
     zero = {"clicks": 0, "clickers": 0, "suspected": 0, "first_time": None, "last_time": None}
     connection.execute(update(in_mailing).where(in_mailing.c.link_id == link_id).values(**zero))

@@ -255,9 +255,8 @@ def _held(statements: Statements, settlements: Sequence[Settlement]) -> list[Set
     of_key = {each.leased.key: each for each in settlements}
     click_ids = [statements.click_id(click_id) for click_id in sorted({click_id for click_id, _ in of_key})]
     select_held = "SELECT click_id, position, fence FROM outbox WHERE click_id IN"
-    fences = {
-        (click_id_of(row.click_id), row.position): row.fence for row in statements.matching(select_held, click_ids, statements.for_update)
-    }
+    rows = statements.matching(select_held, click_ids, statements.for_update("click_id, position"))
+    fences = {(click_id_of(row.click_id), row.position): row.fence for row in rows}
     return [each for key, each in of_key.items() if fences.get(key) == each.leased.fence]
 
 

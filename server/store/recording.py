@@ -16,7 +16,7 @@ from server.model.ids import person_of
 from server.model.mailing import PlacementKind
 from server.model.recorded_click import RecordedClick, StoredClick
 from server.model.script import Unprepared
-from server.store.action_runs import ActionRuns, outcomes_of
+from server.store.action_runs import ActionRuns, claimed, outcomes_of
 from server.store.click_rows import INSERT_CLICK, Interned, NewClick, click_rows, stored_clicks
 from server.store.contacts import Contacts, addresses_for, embedded_persons, remote_persons
 from server.store.database import Database, without_data
@@ -112,7 +112,15 @@ class Recorder:
         tally.settle(statements)
         acting = [click for click in new.values() if click.acts and click.destination.link.actions]
         contacts = self._contacts(statements, batch, destinations, acting)
-        runs = ActionRuns(statements, acting, contacts, self._clock(), crm_is_remote=self._crm_is_remote, effects_allowed=effects_allowed)
+        runs = ActionRuns(
+            statements,
+            acting,
+            contacts,
+            self._clock(),
+            crm_is_remote=self._crm_is_remote,
+            effects_allowed=effects_allowed,
+            claim=claimed,
+        )
         ran = runs.run()
         outcomes = outcomes_of(statements, stored) | ran
         new = scripts_heard(fill_forms(statements, new, contacts.persons), ran)

@@ -61,14 +61,24 @@ class Statements:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.is_sqlite = connection.dialect.name == "sqlite"
-        self.for_share = "" if self.is_sqlite else " FOR SHARE"
-        self.for_update = "" if self.is_sqlite else " FOR UPDATE"
-        self.skipping_locked = "" if self.is_sqlite else " FOR UPDATE SKIP LOCKED"
+        self._locks = not self.is_sqlite and not connection.get_execution_options().get("postgresql_readonly", False)
+        self.skipping_locked = " FOR UPDATE SKIP LOCKED" if self._locks else ""
         if not connection.in_transaction():
             connection.begin()  # which SQLAlchemy does by itself only for what it runs
         driver: Any = connection.connection.driver_connection
         self._driver, self._cursor = driver, driver.cursor()
         self._errors: Any = connection.dialect.loaded_dbapi.Error
+
+    def for_share(self, key: str) -> str:
+        """What follows a question whose rows nobody is to change until the transaction ends; they are locked in the order of this key.
+
+        Nothing on SQLite, which has one writer, and in a transaction that only reads.
+        """
+        return f" ORDER BY {key} FOR SHARE" if self._locks else ""
+
+    def for_update(self, key: str) -> str:
+        """What follows a question whose rows this transaction may change; the rest as with `for_share`."""
+        return f" ORDER BY {key} FOR UPDATE" if self._locks else ""
 
     def each(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Runs the statement once for each row."""

@@ -1,6 +1,22 @@
 """The tables of folders, links, mailings and what belongs to them.
 
 A resource's table subclasses its model; the others are rows that only the store sees.
+
+The one order of locks, which every transaction on PostgreSQL keeps, or two would wait for each other:
+
+    a request_id · the tree of folders · the leases of a destination (advisory locks)
+    folder · script · link · mailing
+    reset_remains · the recipients who click (advisory locks, tally.py)
+    crm_person · crm_entry · crm_applied
+    outbox · ledger · interned
+    clicker · link_count · mailing_count · mailing_link_count · roll_up
+    address · kept · crm_subscription · crm_extra_field · crm_membership
+    gone_receiver · action_run · click
+    last_change · placement · message
+
+Rows of one table are locked in the order of their key: an UPDATE or DELETE of several takes them as it finds them, so they are selected
+FOR UPDATE in order first, and FOR SHARE likewise. Whoever skips what is locked waits for nobody, nor does whoever makes a row under an id
+that nobody knows yet. What only reads locks nothing. tests/rpc/test_writes_at_once.py runs every write beside every other.
 """
 
 from datetime import datetime

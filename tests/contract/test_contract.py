@@ -18,6 +18,7 @@ from server.actions import KINDS
 from server.model.errors import Reason
 from server.rpc.errors import CODES
 from tests.support.stubs import Stubs
+from tests.support.writes import Few, every_write
 from trackedlinks import v1
 from trackedlinks.v1 import error_pb2, link_pb2
 
@@ -122,3 +123,12 @@ async def test_every_rpc_of_the_contract_is_served_and_takes_an_empty_request(st
     codes = {path: await code_of(stubs, path, method) for path, method in methods().items()}
     not_served = (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
     assert {path: code for path, code in codes.items() if code in not_served} == {}
+
+
+READS = ("Get", "List", "BatchGet", "Check", "Watch", "ViewOnline", "RenewSubscriptionLink", "TestScript")
+
+
+def test_tests_of_every_write_know_every_method_that_writes() -> None:
+    known = every_write(Few([1], [1], [1], [1], [1], 1, 1, 1, ["token"], ["token"]))
+    names = {path.rpartition("/")[2] for path in methods()}
+    assert {name.split()[0] for name in known} == {name for name in names if not name.startswith(READS)}

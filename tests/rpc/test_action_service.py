@@ -1,5 +1,6 @@
 """ActionService: what became of actions, and what a click would make happen."""
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -8,6 +9,7 @@ from uuid_utils import uuid7
 
 from server.store.database import Database
 from tests.support.campaign import Campaign, person
+from tests.support.held import held
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import action_service_pb2, click_pb2, click_service_pb2, link_pb2, link_service_pb2, mailing_pb2
 
@@ -142,3 +144,15 @@ async def test_a_number_that_can_be_no_person_is_refused(campaign: Campaign) -> 
         request = action_service_pb2.ListActionRunsRequest(link_id=link.id, person_id=person_id)
         assert list((await refused(campaign.stubs.actions.ListActionRuns(request))).fields) == ["person_id"], person_id
     assert await listed(campaign, link_id=link.id, person_id=2**62 - 1) == []
+
+
+async def test_a_test_waits_for_nobody_who_writes(campaign: Campaign, database_url: str) -> None:
+    link, kari = await acting_link(campaign), await campaign.person("Kari")
+    mailing = await campaign.mailing()
+    await click(campaign, link.id, person(kari))
+    with held(database_url, ["link", "mailing", "placement", "last_change", "crm_person", "crm_entry", "ledger", "outbox", "action_run"]):
+        async with asyncio.timeout(3):
+            outside = await trial(campaign, link_id=link.id, recipient=person(kari))
+            inside = await trial(campaign, link_id=link.id, mailing_id=mailing.id, recipient=person(kari))
+    assert [state for state, *_ in outside] == [FAILED, DONE, SKIPPED]
+    assert [state for state, *_ in inside] == [FAILED, DONE, DONE]
