@@ -108,7 +108,6 @@ class House:
     serving: Serving
     sweeping: Sweeping
     dispatcher: Dispatcher
-    clicks: ClickServicer
     sandbox: Sandbox
     remote: RemoteCrm | None
     subscription_changes: SubscriptionChanges
@@ -128,7 +127,7 @@ class House:
         """Says NOT_SERVING for so long, takes no new calls, lets those under way finish for so long, and ends."""
         await self.serving.leave()
         await asyncio.sleep(notice_seconds)
-        self.clicks.drain()
+        self.watching.end()
         await self.serving.stop(drain_seconds)
         await self.watching.stop()
         await self.dispatcher.stop(drain_seconds)
@@ -215,7 +214,7 @@ def wire(settings: Settings, database: Database) -> House:
         raise SystemExit(
             f"cannot listen on {settings.listen}: is another server running there? (TRACKEDLINKS_LISTEN sets another address)"
         ) from error
-    return House(serving, Sweeping(ResetStore(database), kept, now), dispatcher, click_servicer, sandbox, remote, changes, watching)
+    return House(serving, Sweeping(ResetStore(database), kept, now), dispatcher, sandbox, remote, changes, watching)
 
 
 def _card(remote: RemoteCrm | None, embedded: CrmStore) -> Callable[[int], Awaitable[Person | None]]:

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     scripts_busy = "SCRIPTS_BUSY"
     store_unavailable = "STORE_UNAVAILABLE"
     crm_unavailable = "CRM_UNAVAILABLE"
+    server_stopping = "SERVER_STOPPING"
     defect = "DEFECT"
 
 

@@ -18,6 +18,7 @@ from server.rpc.calls import request_of, run
 from server.rpc.click_stream import ClickStream, draft_of
 from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens
+from server.rpc.stopping import stopping
 from server.rpc.watched import position_of, told_messages
 from server.watching import Watching
 from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, crm_pb2, mailing_pb2
@@ -37,7 +38,6 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
         self._keys = keys
         self._watching = watching
         self._streams = 0
-        self._draining = asyncio.Event()
         self._clickers = clickers
         self._tokens = tokens
 
@@ -62,7 +62,7 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
     ) -> AsyncIterator[click_service_pb2.RecordClicksResponse]:
         with self._one_more_stream():
             await context.send_initial_metadata(((KEYS_METADATA, self._keys),))
-            async for response in ClickStream(self._way, request_iterator).responses(self._draining):
+            async for response in ClickStream(self._way, request_iterator).responses():
                 yield response
 
     async def WatchPlacements(
@@ -75,6 +75,7 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
                 for response in told_messages(told, position):
                     yield response
                 position = told.position
+        raise stopping()
 
     @contextlib.contextmanager
     def _one_more_stream(self) -> Iterator[None]:
@@ -86,11 +87,6 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
             yield
         finally:
             self._streams -= 1
-
-    def drain(self) -> None:
-        """Ends every stream once what it has sent is answered; the senders open a new one, at another server or the next."""
-        self._draining.set()
-        self._watching.end()
 
     async def ListClickers(self, request: click_service_pb2.ListClickersRequest, context: Any) -> click_service_pb2.ListClickersResponse:
         with checks.AllAtOnce() as each:

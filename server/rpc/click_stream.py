@@ -1,7 +1,6 @@
 """One stream of RecordClicks: batches in, answers out per click and in any order, with a bound on what is under way."""
 
 import asyncio
-import contextlib
 from asyncio import Task
 from collections.abc import AsyncIterator, Iterable, Sequence
 
@@ -42,19 +41,16 @@ class ClickStream:
         self._answering = asyncio.Lock()
         self._batches: set[asyncio.Task[None]] = set()
 
-    async def responses(self, drain: asyncio.Event) -> AsyncIterator[Response]:
-        """What the batches are answered by, as it comes. Once `drain` is set nothing more is read; what was read is answered."""
+    async def responses(self) -> AsyncIterator[Response]:
+        """What the batches are answered by, as it comes. Raises what ends the requests, once those before are answered."""
         reading = asyncio.create_task(self._read())
-        draining = asyncio.create_task(drain.wait())
-        draining.add_done_callback(lambda _: reading.cancel())
         ending = asyncio.create_task(self._end(reading))
         try:
             while response := await self._responses.get():
                 yield response
-            with contextlib.suppress(asyncio.CancelledError):
-                await reading
+            await reading
         finally:
-            for task in (reading, draining, ending, *self._batches):
+            for task in (reading, ending, *self._batches):
                 task.cancel()
 
     async def _read(self) -> None:
@@ -67,6 +63,7 @@ class ClickStream:
 
     async def _end(self, reading: "asyncio.Task[None]") -> None:
         await asyncio.wait([reading])
+        reading.cancelled() or reading.exception()  # seen, also where the caller goes before it is told
         while self._batches:
             await asyncio.wait(self._batches)
         await self._responses.put(None)

@@ -1,6 +1,6 @@
 """Domain errors become gRPC statuses here and nowhere else; INTERNAL is a defect of the server, whatever a caller sends."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from string import punctuation
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -8,7 +8,6 @@ from urllib.parse import quote
 import grpc
 import structlog
 from google.protobuf import duration_pb2
-from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -58,10 +57,11 @@ CODES = {
     Reason.scripts_busy: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.store_unavailable: grpc.StatusCode.UNAVAILABLE,
     Reason.crm_unavailable: grpc.StatusCode.UNAVAILABLE,
+    Reason.server_stopping: grpc.StatusCode.UNAVAILABLE,
     Reason.defect: grpc.StatusCode.INTERNAL,
 }
 
-RETRYABLE = {Reason.click_queue_full, Reason.scripts_busy, Reason.store_unavailable, Reason.crm_unavailable}
+RETRYABLE = {Reason.click_queue_full, Reason.scripts_busy, Reason.store_unavailable, Reason.crm_unavailable, Reason.server_stopping}
 """The same call may succeed later, unchanged."""
 
 MOST_HEADER_BYTES = 8192
@@ -69,34 +69,6 @@ MOST_HEADER_BYTES = 8192
 
 _OTHER_HEADERS = 600
 _MOST_MESSAGE, _MOST_FIELD, _MOST_DESCRIPTION, _MOST_METADATA = 500, 200, 300, 200
-
-
-class _Malformed:
-    """Stands for a request whose bytes are no message: grpc itself would answer INTERNAL (tried)."""
-
-
-_MALFORMED = _Malformed()
-
-
-class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every handler: domain errors become statuses with details, and bytes that are no message become INVALID_ARGUMENT."""
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith(("/grpc.health.", "/grpc.reflection.")):
-            return handler
-        method = handler_call_details.method
-        deserialize = _lenient(handler.request_deserializer)
-        serialize = handler.response_serializer
-        if handler.response_streaming and not handler.request_streaming:
-            return grpc.unary_stream_rpc_method_handler(_watch(handler.unary_stream, method), deserialize, serialize)
-        if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(_stream(handler.stream_stream, method), deserialize, serialize)
-        return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, method), deserialize, serialize)
 
 
 def status_of(error: DomainError) -> status_pb2.Status:
@@ -109,6 +81,21 @@ def status_of(error: DomainError) -> status_pb2.Status:
     if error.violations:
         status.details.add().Pack(_bad_request(error.violations, _room_beside(status)))
     return status
+
+
+async def abort(error: Exception, method: str, context: Any) -> NoReturn:
+    """Ends a call by what was raised in it, as a status with details. A defect is logged."""
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, DomainError):
+        log.error("defect", method=method, exc_info=without_data(error))
+        error = DomainError(Reason.defect, "the server has a defect; its log says more", method=method)
+    elif error.reason is Reason.store_unavailable:
+        log.warning("store_unavailable", method=method, **error.metadata)
+    status = status_of(error)
+    assert status.code != code_pb2.OK
+    await context.abort_with_status(rpc_status.to_status(status))
+    raise AssertionError("unreachable: abort_with_status raises")
 
 
 def _bad_request(violations: Iterable[Violation], room: int) -> error_details_pb2.BadRequest:
@@ -132,71 +119,3 @@ def _room_beside(status: status_pb2.Status) -> int:
 
 def _cut(text: str, most_bytes: int) -> str:
     return text.encode()[:most_bytes].decode(errors="ignore")
-
-
-def _lenient(deserialize: Callable[[bytes], Message] | None) -> Callable[[bytes], Any]:
-    assert deserialize is not None
-
-    def wrapped(content: bytes) -> Any:
-        try:
-            return deserialize(content)
-        except Exception:  # whatever the parser calls it, the bytes are no message
-            return _MALFORMED
-
-    return wrapped
-
-
-def _checked(request: Any) -> Any:
-    if request is _MALFORMED:
-        raise DomainError(Reason.malformed_request, "the bytes sent are no message of this RPC's request type")
-    return request
-
-
-def _unary(behaviour: Any, method: str) -> Any:
-    async def wrapped(request: Any, context: Any) -> Any:
-        try:
-            return await behaviour(_checked(request), context)
-        except Exception as error:
-            await _abort(error, method, context)
-
-    return wrapped
-
-
-def _stream(behaviour: Any, method: str) -> Any:
-    async def checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        async for request in requests:
-            yield _checked(request)
-
-    async def wrapped(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        try:
-            async for response in behaviour(checked(requests), context):
-                yield response
-        except Exception as error:
-            await _abort(error, method, context)
-
-    return wrapped
-
-
-def _watch(behaviour: Any, method: str) -> Any:
-    async def wrapped(request: Any, context: Any) -> AsyncIterator[Any]:
-        try:
-            async for response in behaviour(_checked(request), context):
-                yield response
-        except Exception as error:
-            await _abort(error, method, context)
-
-    return wrapped
-
-
-async def _abort(error: Exception, method: str, context: Any) -> NoReturn:
-    if isinstance(error, grpc.aio.AbortError):
-        raise error
-    if not isinstance(error, DomainError):
-        log.error("defect", method=method, exc_info=without_data(error))
-        error = DomainError(Reason.defect, "the server has a defect; its log says more", method=method)
-    elif error.reason is Reason.store_unavailable:
-        log.warning("store_unavailable", method=method, **error.metadata)
-    status = status_of(error)
-    assert status.code != code_pb2.OK
-    await context.abort_with_status(rpc_status.to_status(status))
-    raise AssertionError("unreachable: abort_with_status raises")

@@ -1,5 +1,6 @@
 """The gRPC server: what it serves, its limits, health and reflection, and how it stops."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,9 +8,13 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from server.rpc.errors import ErrorInterceptor
+from server.rpc.door import Door
+from server.rpc.stopping import Stopping
 
 MOST_MESSAGE_BYTES = 4 * 1024 * 1024
+
+LAST_SECONDS = 1.0
+"""How long a stop waits after all else for answers that are not taken, before it cuts them off."""
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES),
@@ -29,7 +34,8 @@ class Serving:
 
     def __init__(self, listen: str, services: Sequence[Service]) -> None:
         """Raises RuntimeError when the address cannot be listened on."""
-        self._server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=_OPTIONS)
+        self._stopping = Stopping()
+        self._server = grpc.aio.server(interceptors=[Door(self._stopping)], options=_OPTIONS)
         self._health = health.aio.HealthServicer()
         self._names = [name for _, _, name in services]
         for add, servicer, _ in services:
@@ -49,5 +55,10 @@ class Serving:
         await self._health.enter_graceful_shutdown()
 
     async def stop(self, drain_seconds: float) -> None:
-        """Takes no new calls, and lets those under way finish for so long."""
-        await self._server.stop(drain_seconds)
+        """Takes no new calls, ends idle streams, and lets what is under way finish for so long; what is not done then ends UNAVAILABLE."""
+        self._stopping.begin()
+        ending = asyncio.ensure_future(self._server.stop(drain_seconds + LAST_SECONDS))
+        await asyncio.wait([ending], timeout=drain_seconds)
+        if not ending.done():
+            self._stopping.give_up()
+        await ending

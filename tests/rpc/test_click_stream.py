@@ -1,21 +1,18 @@
 """What bounds the way of a click: the queue of the group commit, and what waits for a caller who does not read."""
 
 import asyncio
-import contextlib
 import os
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from sqlalchemy import Connection, text
 from uuid_utils import uuid7
 
-from server.store.database import Database
 from tests.support.campaign import Campaign, person
+from tests.support.locks import held
 from tests.support.server import serving
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import click_service_pb2, error_pb2, link_pb2, script_pb2, script_service_pb2
@@ -149,24 +146,3 @@ async def test_a_page_that_cannot_be_made_is_a_defect_of_its_click_only(stubs: S
 def memory() -> int:
     """Bytes that this process has in memory now; what protobuf keeps is no memory of Python's."""
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-@contextlib.contextmanager
-def held(url: str) -> Iterator[None]:
-    """Holds what the writer needs: on SQLite the whole database, on PostgreSQL the links."""
-    database, has_it, enough = Database(url), threading.Event(), threading.Event()
-
-    def work(connection: Connection) -> None:
-        connection.execute(text("UPDATE link SET generation = generation"))
-        has_it.set()
-        enough.wait()
-
-    thread = threading.Thread(target=database.write, args=(work,))
-    thread.start()
-    has_it.wait()
-    try:
-        yield
-    finally:
-        enough.set()
-        thread.join()
-        database.close()

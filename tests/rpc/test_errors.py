@@ -11,7 +11,9 @@ from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
 from server.model.errors import DomainError, Reason, Violation, invalid
-from server.rpc.errors import CODES, RETRYABLE, ErrorInterceptor, status_of
+from server.rpc.door import Door
+from server.rpc.errors import CODES, RETRYABLE, status_of
+from server.rpc.stopping import Stopping
 from tests.support.stubs import Refused
 from trackedlinks.v1 import click_service_pb2, click_service_pb2_grpc, link_service_pb2, link_service_pb2_grpc
 
@@ -21,7 +23,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.error: BaseException = AssertionError("told nothing")
-        self.server = grpc.aio.server(interceptors=[ErrorInterceptor()])
+        self.server = grpc.aio.server(interceptors=[Door(Stopping())])
         self.server.add_generic_rpc_handlers((_handler("Link", GetLink=self._unary), _handler("Click", RecordClicks=self._stream)))
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}")
 

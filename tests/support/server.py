@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from server.house import wire
+from server.house import House, wire
 from server.settings import Settings
 from server.store.database import Database
 from tests.support.stubs import Stubs
@@ -13,7 +13,14 @@ from tests.support.stubs import Stubs
 
 @contextlib.asynccontextmanager
 async def serving(database_url: str, directory: Path, **settings: Any) -> AsyncIterator[Stubs]:
-    """Serves a migrated database on a free port, with these settings, until the block ends.
+    """Serves a migrated database on a free port, with these settings, until the block ends."""
+    async with running(database_url, directory, **settings) as (_, client):
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def running(database_url: str, directory: Path, **settings: Any) -> AsyncIterator[tuple[House, Stubs]]:
+    """The same with the house itself, for tests that stop it.
 
     What a start does to a database that is not migrated, and looks at in one that is, houses of real processes go through.
     """
@@ -23,7 +30,7 @@ async def serving(database_url: str, directory: Path, **settings: Any) -> AsyncI
     await house.start()
     client = Stubs(f"127.0.0.1:{house.serving.port}")
     try:
-        yield client
+        yield house, client
     finally:
         await client.channel.close()
         await house.stop(1)
