@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from bench import beside, end_to_end, group_commit, growth, light, messages, outside, shapes, tokens
-from bench.figure import Figure, Plan
+from bench.figure import MISSED, Figure, Plan
 from bench.machine import OtherUse
 
 RESULTS = Path(__file__).parent / "results"
@@ -33,15 +33,17 @@ def main() -> None:
     plan = Plan(given.rounds or plan.rounds, plan.seconds, given.clicks or plan.clicks, plan.rows, plan.only)
     began, use, head = time.monotonic(), OtherUse(), _head()
     print(f"commit {head['commit']}, {os.cpu_count()} cores, {head['date']}", flush=True)
-    metrics = {}
+    metrics, missed = {}, []
     for measure in GROUPS[:-1] if given.quick and not given.only else GROUPS:
         for figure in measure(plan):
             print(_line(figure), flush=True)
             metrics[figure.name] = figure.as_json()
+            missed += [f"{figure.name} {figure.value:.3g}"] if figure.verdict == MISSED else []
     if not metrics:
         parser.error(f"there is no figure {given.only}")
     result = head | {"other_cpu_use": use.stop(), "seconds": round(time.monotonic() - began), "metrics": metrics}
     print(f"other processes had {result['other_cpu_use']} of the machine; {result['seconds']} s")
+    print(f"beyond their limits: {', '.join(missed)}" if missed else "every figure is within its limit")
     path = given.results or (None if given.quick or given.only else RESULTS / "latest.json")
     if path:
         path.parent.mkdir(exist_ok=True)

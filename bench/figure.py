@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+MISSED = "MISSED"
+"""The verdict on a figure that is below its floor, or above what it may be at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -45,7 +48,7 @@ class Figure:
         if self.floor is None or self.value is None:
             return ""
         reached = self.value <= self.floor if self.less_is_better else self.value >= self.floor
-        return "reached" if reached else "MISSED"
+        return "reached" if reached else MISSED
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in results/latest.json."""

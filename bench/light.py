@@ -37,4 +37,4 @@ def run(plan: Plan) -> Iterator[Figure]:
         "p50_ms": [rounded(other.p50_ms) for _, other in rounds],
         "measured_p50_ms": [rounded(front.p50_ms) for front, _ in rounds],
     }
-    yield Figure("light_load_p99_added_ms", runs, baseline, floor=8.0, aim=2.5, unit=" ms", less_is_better=True)
+    yield Figure("light_load_p99_added_ms", runs, baseline, floor=5.0, aim=2.0, unit=" ms", less_is_better=True)

@@ -5,6 +5,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import Any
 
 from bench import sites
 from bench.end_to_end import BARE
@@ -41,9 +42,8 @@ def run(plan: Plan) -> Iterator[Figure]:
             colds.append(_answered(house.front_port, minted.each(COLD), 60))
             warms.append(bare.measure(plan.seconds / 2)[0])
         if plan.wants("cold_caches"):
-            yield _ratio(
-                "cold_caches", colds, warms, {"what_is_measured": f"the first {COLD:,} clicks after a start, on as many placements"}
-            )
+            what = f"the first {COLD:,} clicks after a start, on as many placements"
+            yield _ratio("cold_caches", colds, warms, {"what_is_measured": what}, floor=0.12, aim=0.25)
 
         sites.Site(house.front_port, letter.paths).measure(1)
         before = {name: memory_mb(pid) for name, pid in sites.roots(house).items()}
@@ -53,7 +53,8 @@ def run(plan: Plan) -> Iterator[Figure]:
             warms.append(bare.measure(plan.seconds / 2)[0])
         after = {name: memory_mb(pid) for name, pid in sites.roots(house).items()}
         if plan.wants("many_links"):
-            yield _ratio("many_links", many, warms, {"what_is_measured": f"{placements:,} placements of as many links, each clicked once"})
+            what = f"{placements:,} placements of as many links, each clicked once"
+            yield _ratio("many_links", many, warms, {"what_is_measured": what}, floor=0.13, aim=0.25)
 
         hot, warms = [], []
         for _ in range(plan.rounds):
@@ -100,6 +101,6 @@ def _answered(port: int, paths: Sequence[str], seconds: float) -> Load:
     return done
 
 
-def _ratio(name: str, measured: Sequence[Load], bare: Sequence[Load], more: dict[str, object]) -> Figure:
+def _ratio(name: str, measured: Sequence[Load], bare: Sequence[Load], more: dict[str, object], **limits: Any) -> Figure:
     more |= {"p99_ms": [rounded(each.p99_ms) for each in measured]}
-    return ratio(name, [each.per_second for each in measured], [each.per_second for each in bare], BARE, more=more)
+    return ratio(name, [each.per_second for each in measured], [each.per_second for each in bare], BARE, more=more, **limits)
