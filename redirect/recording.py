@@ -28,10 +28,10 @@ class Recording:
         if answer is not None:
             return answer
         known = await self._snapshot.answer(placement_id)
-        if known is not None and known.WhichOneof("result") == "special_link":
+        if known is not None and known.answer.WhichOneof("result") == "special_link":
             return await self._stream.record_late(click)
         try:
             await self._journal.append(click.SerializeToString())
         except JournalFailed:
             return None
-        return known or await self._stream.record_late(click)
+        return known.answer if known is not None else await self._stream.record_late(click)

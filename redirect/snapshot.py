@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -27,6 +28,12 @@ CREATE TABLE IF NOT EXISTS placement (id INTEGER PRIMARY KEY, answer_id INTEGER 
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), position TEXT NOT NULL, complete INTEGER NOT NULL);
 INSERT OR IGNORE INTO state VALUES (1, '', 0);
 """
+_FORMAT = 1
+"""Written into the file: what was told before it, in less detail, is told anew, and is good until then."""
+
+_TOLD = b"\0"
+"""What content begins with that is a PlacementAnswer, as no message does. Other content is a ClickAnswer, of an older front door."""
+
 _ANSWER = "SELECT hash, content FROM answer JOIN placement ON answer.id = answer_id WHERE placement.id = ?"
 
 
@@ -44,6 +51,16 @@ class SnapshotRemoved(Exception):
     """An operator has removed the file: what is written to it nobody reads."""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Where a placement leads."""
+
+    answer: click_service_pb2.ClickAnswer
+    """What a click there is answered by, without its id."""
+    lets_leave: bool
+    """A click there may let its recipient leave, or whether it does is not known."""
+
+
 class Snapshot:
     """A snapshot in a file. Any number of processes read it, one at a time writes it. A thread of its own reads it here."""
 
@@ -55,8 +72,8 @@ class Snapshot:
         self._file = 0
         self._complained = float("-inf")
 
-    async def answer(self, placement_id: int) -> click_service_pb2.ClickAnswer | None:
-        """What a click there is answered by, without its id; None where that is not known, or the disk does not tell in time."""
+    async def answer(self, placement_id: int) -> Known | None:
+        """What is known of a placement; None where nothing is, or where the disk does not tell in time."""
         try:
             return await self._answers.add(placement_id)
         except DiskHangs as error:
@@ -82,10 +99,10 @@ class Snapshot:
             self._complained = now
             log.error("snapshot_failed", cause=error.strerror)
 
-    def _answers_of(self, placement_ids: Sequence[int]) -> Sequence[click_service_pb2.ClickAnswer | None]:
+    def _answers_of(self, placement_ids: Sequence[int]) -> Sequence[Known | None]:
         try:
             connection = self._opened()
-            return [_answer(placement_id, connection.execute(_ANSWER, (placement_id,)).fetchone()) for placement_id in placement_ids]
+            return [_known(placement_id, connection.execute(_ANSWER, (placement_id,)).fetchone()) for placement_id in placement_ids]
         except (OSError, sqlite3.Error) as error:
             if not isinstance(error, FileNotFoundError):
                 log.error("snapshot_failed", cause=str(error))
@@ -138,8 +155,11 @@ class SnapshotWriter:
             os.close(self._lock)
             self._lock = -1
 
-    def position(self) -> str:
-        """How far it has come; empty: nothing is known. A damaged file is begun anew. Raises OSError and sqlite3.Error."""
+    def position(self) -> tuple[str, int]:
+        """How far it has come, empty: nothing is known; and the highest placement that it knows, or 0.
+
+        A damaged file is begun anew. Raises OSError and sqlite3.Error.
+        """
         try:
             return self._position()
         except sqlite3.OperationalError:
@@ -184,10 +204,10 @@ class SnapshotWriter:
                 self._connection.close()
             self._connection = None
 
-    def _position(self) -> str:
+    def _position(self) -> tuple[str, int]:
         with self._writing:  # closed meanwhile, SQLite would take the process with it (tried)
-            (position,) = self._opened().execute("SELECT position FROM state").fetchone()
-        return str(position)
+            position, highest = self._opened().execute("SELECT position, (SELECT max(id) FROM placement) FROM state").fetchone()
+        return str(position), highest or 0
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -195,6 +215,8 @@ class SnapshotWriter:
             connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
             try:
                 connection.executescript(_SCHEMA)
+                if connection.execute("PRAGMA user_version").fetchone() != (_FORMAT,):
+                    connection.executescript(f"BEGIN; UPDATE state SET position = ''; PRAGMA user_version = {_FORMAT}; COMMIT")
                 connection.execute("PRAGMA synchronous = FULL")  # after a power cut the server may be away, and tells nothing again
             except sqlite3.Error:
                 connection.close()
@@ -203,25 +225,32 @@ class SnapshotWriter:
         return self._connection
 
 
-def _answer(placement_id: int, row: tuple[bytes, object] | None) -> click_service_pb2.ClickAnswer | None:
+def _known(placement_id: int, row: tuple[bytes, object] | None) -> Known | None:
     if row is None:
         return None
     stored, content = row
     if not isinstance(content, bytes) or _hash(content) != stored:
         log.error("snapshot_damaged", placement=placement_id)
         return None
-    return click_service_pb2.ClickAnswer.FromString(content)
+    if not content.startswith(_TOLD):
+        return Known(click_service_pb2.ClickAnswer.FromString(content), lets_leave=True)
+    told = click_service_pb2.PlacementAnswer.FromString(content.removeprefix(_TOLD))
+    match told.WhichOneof("result"):
+        case "location":
+            answer = click_service_pb2.ClickAnswer(location=told.location)
+        case "page":
+            answer = click_service_pb2.ClickAnswer(page=told.page)
+        case _:
+            answer = click_service_pb2.ClickAnswer(special_link=told.special_link)
+    return Known(answer, told.lets_leave)
 
 
 def _content(answer: click_service_pb2.PlacementAnswer) -> bytes:
-    match answer.WhichOneof("result"):
-        case "location":
-            standing = click_service_pb2.ClickAnswer(location=answer.location)
-        case "page":
-            standing = click_service_pb2.ClickAnswer(page=answer.page)
-        case _:
-            standing = click_service_pb2.ClickAnswer(special_link=answer.special_link)
-    return bytes(standing.SerializeToString(deterministic=True))
+    """What is stored of an answer: the same for all placements that share it."""
+    standing = click_service_pb2.PlacementAnswer()
+    standing.CopyFrom(answer)
+    standing.ClearField("placement_ids")
+    return _TOLD + bytes(standing.SerializeToString(deterministic=True))
 
 
 def _hash(content: bytes) -> bytes:

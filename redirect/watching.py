@@ -73,8 +73,9 @@ class Watching:
             await asyncio.sleep(PAUSE)
 
     async def _watch(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub") -> None:
-        position = await self._thread.run(self._writer.position)
-        call = stub.WatchPlacements(click_service_pb2.WatchPlacementsRequest(position=position))
+        position, highest = await self._thread.run(self._writer.position)
+        request = click_service_pb2.WatchPlacementsRequest(position=position, highest_placement_id=highest)
+        call = stub.WatchPlacements(request)
         try:
             await refuse_other_keys(call, self._keys)
             while isinstance(told := await self._next(call), click_service_pb2.WatchPlacementsResponse):

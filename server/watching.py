@@ -22,8 +22,14 @@ MOST = 1000
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
-Standing = str | Page | SpecialLink
-"""What whoever clicks gets, whoever it is: a location, a page, or a special link."""
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What whoever clicks gets, whoever it is: a location, a page, or a special link."""
+
+    answer: str | Page | SpecialLink
+    lets_leave: bool = False
+    """A click removes its recipient from something, which it does for one who is not to be tracked, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,12 @@ class Watching:
 def standing(lead: Lead) -> Standing:
     """What anyone who clicks there gets: no script is run, and what is said of the recipient is empty."""
     if isinstance(lead.to, SpecialLink):
-        return lead.to
+        return Standing(lead.to)
     link, mailing = lead.to[0], lead.to[1] or NO_MAILING
+    return Standing(_answer(link, mailing), any(action.kind.only_removals() is not None for action in link.actions))
+
+
+def _answer(link: Link, mailing: Mailing) -> str | Page:
     answer = answer_of(link, mailing)
     if answer.text:
         nothing_known = dict.fromkeys(text_fields("", "", "", _NEVER), "")

@@ -34,12 +34,12 @@ def told_messages(told: Told, before: Position) -> Iterator[click_service_pb2.Wa
 
 
 def _answer(standing: Standing, placement_ids: list[int]) -> click_service_pb2.PlacementAnswer:
-    answer = click_service_pb2.PlacementAnswer(placement_ids=placement_ids)
-    match standing:
-        case str():
-            answer.location = standing
-        case Page():
-            answer.page.CopyFrom(wire.to_message(standing, click_service_pb2.Page))
-        case SpecialLink():
-            answer.special_link.CopyFrom(wire.to_message(standing, click_service_pb2.SpecialLink))
+    answer = click_service_pb2.PlacementAnswer(placement_ids=placement_ids, lets_leave=standing.lets_leave)
+    match standing.answer:
+        case str() as location:
+            answer.location = location
+        case Page() as page:
+            answer.page.CopyFrom(wire.to_message(page, click_service_pb2.Page))
+        case SpecialLink() as special:
+            answer.special_link.CopyFrom(wire.to_message(special, click_service_pb2.SpecialLink))
     return answer

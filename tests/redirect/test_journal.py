@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from redirect.app import create
 from redirect.segments import SEGMENT_BYTES, Segment, frames_of
 from redirect.settings import Settings
-from redirect.snapshot import Snapshot
+from redirect.snapshot import Known, Snapshot
 from tests.support.campaign import Campaign, person
 from tests.support.cli import run
 from tests.support.databases import on_one_database
@@ -26,7 +26,6 @@ from tests.support.stubs import Stubs
 from trackedlinks.v1 import (
     action_service_pb2,
     click_pb2,
-    click_service_pb2,
     embedded_crm_service_pb2,
     link_pb2,
     link_service_pb2,
@@ -69,7 +68,7 @@ async def until(holds: Callable[[], object]) -> None:
 async def leads_to(snapshot: Snapshot, url: str) -> None:
     """Returns when the snapshot knows that the first placement leads there."""
     async with asyncio.timeout(SECONDS):
-        while (answer := await snapshot.answer(1)) is None or answer.location != url:
+        while (known := await snapshot.answer(1)) is None or known.answer.location != url:
             await asyncio.sleep(0.01)
 
 
@@ -448,7 +447,7 @@ def forget(monkeypatch: pytest.MonkeyPatch, unknown: int) -> None:
     """Has no snapshot know the placement."""
     answer = Snapshot.answer
 
-    async def known(self: Snapshot, placement_id: int) -> click_service_pb2.ClickAnswer | None:
+    async def known(self: Snapshot, placement_id: int) -> Known | None:
         return None if placement_id == unknown else await answer(self, placement_id)
 
     monkeypatch.setattr(Snapshot, "answer", known)

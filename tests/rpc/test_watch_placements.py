@@ -7,6 +7,7 @@ import pytest
 
 from server.store.changes import ChangeStore
 from server.store.database import Database
+from tests.support.actions import interests, set_field
 from tests.support.campaign import Campaign, person
 from tests.support.stubs import Stubs, refused
 from trackedlinks.v1 import click_service_pb2, link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
@@ -69,6 +70,32 @@ async def test_a_watcher_goes_on_from_its_position_and_is_told_of_every_edit(stu
     assert [answer.location for answer in later.values()] == ["https://example.com/after?utm_medium=email&utm_source=news"]
     assert await all_of(watched(stubs, position)) == ({}, position)
     watch.cancel()
+
+
+async def test_a_watcher_is_told_which_links_may_let_their_recipient_leave(stubs: Stubs) -> None:
+    campaign = Campaign(stubs)
+    sport, old, tour = [
+        await campaign.entry("INTEREST", "Sport"),
+        await campaign.entry("SELECTION", "Old"),
+        await campaign.entry("PROJECT", "Tour"),
+    ]
+    adds = await campaign.link(actions=[interests(add=[sport]), set_field("a", "b")])
+    leaving = [
+        interests(add=[], remove=[sport]),
+        link_pb2.LinkAction(selection=link_pb2.ChangeSelections(remove=[old])),
+        link_pb2.LinkAction(project=link_pb2.ChangeProjects(remove=[tour])),
+    ]
+    links = [adds, *[await campaign.link(actions=[set_field("a", "b"), action]) for action in leaving]]
+    for link in links:
+        await campaign.url(link.id, person(1))
+    told, position = await all_of(watched(stubs))
+    assert [told[number].lets_leave for number in (1, 2, 3, 4)] == [False, True, True, True]
+    adds.actions.append(interests(remove=[sport]))
+    adds.actions[0].interests.add[:] = []
+    adds.actions[0].interests.remove[:] = [sport]
+    await stubs.links.UpdateLink(link_service_pb2.UpdateLinkRequest(link=adds))
+    told, _ = await all_of(watched(stubs, position))
+    assert {number: answer.lets_leave for number, answer in told.items()} == {1: True}
 
 
 async def test_many_placements_and_large_pages_come_in_pieces_of_which_only_the_last_goes_further(stubs: Stubs) -> None:
