@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -31,6 +32,9 @@ LEFT_BY_MAIL_PROGRAMS = b".,;:!?'\")]}>*_-"
 MOST_LEFT = 8
 """So many of them at most."""
 
+Clock = Callable[[], int]
+"""The time, in nanoseconds since 1970."""
+
 METHODS = ("GET", "HEAD", "POST")
 
 CONNECT_SECONDS = 1.0
@@ -51,10 +55,11 @@ _MOST_USER_AGENT = 1024
 class TokenEndpoint:
     """`/{token}`: the way of a click through the front door, top to bottom. A plain ASGI application, since it is the hot path."""
 
-    def __init__(self, verifier: token.Verifier, recording: Recording, special: SpecialPages) -> None:
+    def __init__(self, verifier: token.Verifier, recording: Recording, special: SpecialPages, clock: Clock) -> None:
         self._verifier = verifier
         self._recording = recording
         self._special = special
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
@@ -70,7 +75,8 @@ class TokenEndpoint:
             await self._special.act(spelling.decode("ascii"), "", scope, receive, send)
             return
         seen = _evidence(method, scope["headers"])
-        request = click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=spelling.decode("ascii"), evidence=seen)
+        click_id = str(uuid7(nanoseconds=self._clock()))  # left to itself uuid7 never goes back, as clocks do that were ahead
+        request = click_service_pb2.RecordClickRequest(click_id=click_id, token=spelling.decode("ascii"), evidence=seen)
         answer = await self._recording.record(request, claims.placement_id)
         if answer is None:
             await send_unavailable(send, scope)
@@ -125,8 +131,8 @@ class RenewedEndpoint:
             await self._special.show_renewed(spelling, renewal, scope, send)
 
 
-def create(settings: Settings | None = None) -> Starlette:
-    """The application. Raises OSError and ValueError when the key file cannot be used."""
+def create(settings: Settings | None = None, clock: Clock = time.time_ns) -> Starlette:
+    """The application. `clock` says when clicks are. Raises OSError and ValueError when the key file cannot be used."""
     settings = settings or Settings()
     assert settings.key_file is not None
     keys = token.load(settings.key_file)
@@ -177,7 +183,7 @@ def create(settings: Settings | None = None) -> Starlette:
         return response
 
     routes: list[BaseRoute] = [
-        TokenRoute(TokenEndpoint(verifier, Recording(stream, journal, snapshot), special)),
+        TokenRoute(TokenEndpoint(verifier, Recording(stream, journal, snapshot), special, clock)),
         Route("/healthz", _health),
         Route("/readyz", readiness),
         Route("/robots.txt", _robots),

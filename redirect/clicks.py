@@ -13,7 +13,7 @@ import structlog
 from redirect import token
 from redirect.connection import NoAnswer, OtherKeys, connect, refuse_other_keys
 from redirect.replay import Disconnected
-from redirect.waiting import Answer, Breaker, Request, WaitingClicks
+from redirect.waiting import AHEAD, Answer, Breaker, Request, WaitingClicks
 from trackedlinks.v1 import click_service_pb2, click_service_pb2_grpc
 
 log = structlog.get_logger()
@@ -214,7 +214,7 @@ class ClickStream:
         if batch.open or batch.done.done():
             return
         in_time = asyncio.get_running_loop().time() - batch.since < self._commit_seconds
-        if in_time and not any(refusal.retryable for refusal in batch.refused.values()):
+        if in_time and not any(refusal.retryable and refusal.reason != AHEAD for refusal in batch.refused.values()):
             self._breaker.well()
         batch.done.set_result(batch.refused)
 

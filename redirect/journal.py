@@ -69,6 +69,12 @@ class Journal:
         """The oldest segment that is to be replayed, `but` these: of this process, or of a dead one. Nothing more is written to it."""
         return await self._run(self._oldest, but)
 
+    @property
+    def active(self) -> frozenset[Path]:
+        """The segment that clicks are appended to; none when there is no room."""
+        active = self._active
+        return frozenset() if active is None else frozenset({active.path})
+
     async def remove(self, segment: Segment, frames: Frames) -> None:
         """Removes a segment of which the server has all; what was damaged is kept apart, as it is. Raises OSError."""
         await self._run(self._remove, segment, frames)

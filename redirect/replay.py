@@ -9,8 +9,10 @@ from typing import Protocol
 import structlog
 from google.protobuf.message import DecodeError
 
-from redirect.journal import Journal
-from redirect.segments import Segment
+from redirect.complaint import Complaint
+from redirect.journal import Journal, JournalFailed
+from redirect.segments import SEGMENT_BYTES, Segment
+from redirect.waiting import AHEAD
 from trackedlinks.v1 import click_service_pb2, error_pb2
 
 log = structlog.get_logger()
@@ -23,6 +25,12 @@ PAUSE = 0.5
 
 LOOK_SECONDS = 5.0
 """How often is looked for what processes have left that are dead."""
+
+LATER_SECONDS = 60.0
+"""How long clicks rest that the server will take later, when the reason is not that it has much to do."""
+
+MOST_MOVED = SEGMENT_BYTES // 2
+"""Bytes of such clicks that are written once more, into the segment that others have; a segment of more is left as it is."""
 
 DEFECT = error_pb2.ERROR_REASON_DEFECT
 MOST_DEFECTS = 60
@@ -53,6 +61,9 @@ class Replay:
         self._journal = journal
         self._server = server
         self._unreadable: set[Path] = set()
+        self._postponed: set[Path] = set()
+        self._resume: float | None = None
+        self._clocks = Complaint("clicks_kept", "one clock is wrong: this machine's or the server's")
 
     async def run(self) -> None:
         """Never returns; to be cancelled."""
@@ -60,7 +71,7 @@ class Replay:
             self._journal.appended.clear()
             await self._server.connection()
             try:
-                segment = await self._journal.oldest(self._unreadable)
+                segment = await self._journal.oldest(self._unreadable | self._not_yet())
                 if segment is not None:
                     await self._replay(segment)
                     continue
@@ -80,17 +91,40 @@ class Replay:
                 log.error("journal_segment_unreadable", cause=error.strerror, segment=segment.path.name)
                 self._unreadable.add(segment.path)  # for now: those after it are not to wait for it
                 return
+            total_kept = 0
             for start in range(0, len(frames.contents), MOST_IN_BATCH):
-                await self._give(frames.contents[start : start + MOST_IN_BATCH])
+                batch = frames.contents[start : start + MOST_IN_BATCH]
+                kept = await self._give(batch)
+                total_kept += len(kept)
+                if kept and start == 0 and len(kept) == len(batch) and sum(map(len, frames.contents)) > MOST_MOVED:
+                    self._postponed.add(segment.path)  # all of it, most likely: it stays where it is
+                    return
+                # Once more at the end of the journal: many small segments would fill it, and clicks that come twice count once.
+                await asyncio.gather(*(self._journal.append(click.SerializeToString()) for click in kept))
             await self._journal.remove(segment, frames)
+        except JournalFailed:  # which has no room to move them, and says so
+            self._postponed.add(segment.path)
+            return
         finally:
             segment.close()
         if frames.contents:
-            log.info("journal_replayed", clicks=len(frames.contents), segment=segment.path.name, damaged=frames.damaged)
+            given = len(frames.contents) - total_kept
+            log.info("journal_replayed", clicks=given, kept=total_kept, segment=segment.path.name, damaged=frames.damaged)
 
-    async def _give(self, contents: Sequence[bytes]) -> None:
-        """Returns when the server has the clicks, or has refused them for good and they are kept apart."""
+    def _not_yet(self) -> frozenset[Path]:
+        """What rests because of clicks that the server will take later: the segments that hold them."""
+        if self._resume is None:
+            return frozenset()
+        if asyncio.get_running_loop().time() >= self._resume:
+            self._resume = None
+            self._postponed.clear()
+            return frozenset()
+        return self._journal.active | self._postponed
+
+    async def _give(self, contents: Sequence[bytes]) -> Clicks:
+        """Returns when the server has the clicks, or has refused them for good and they are kept apart; those it may take much later."""
         waiting = await self._readable(contents)
+        kept: list[click_service_pb2.RecordClickRequest] = []
         defects = 0
         while waiting:
             await self._server.connection()
@@ -103,13 +137,25 @@ class Replay:
                 log.error("replay_postponed", clicks=len(waiting), message=refused[waiting[0].click_id].message)
                 await asyncio.sleep(LOOK_SECONDS)
                 continue
+            again: list[click_service_pb2.RecordClickRequest] = []
             for click in waiting:
-                if click.click_id in refused and not (error := refused[click.click_id]).retryable:
+                error = refused.get(click.click_id)
+                if error is None:
+                    continue
+                if error.reason == AHEAD:
+                    self._clocks.tell(message=error.message)
+                    kept.append(click)
+                elif error.retryable:
+                    again.append(click)
+                else:
                     reason = error_pb2.ErrorReason.Name(error.reason)
                     await self._reject(click.SerializeToString(), click=click.click_id, reason=reason, message=error.message)
-            waiting = [click for click in waiting if click.click_id in refused and refused[click.click_id].retryable]
+            waiting = again
             if waiting:
                 await asyncio.sleep(PAUSE)
+        if kept and self._resume is None:
+            self._resume = asyncio.get_running_loop().time() + LATER_SECONDS
+        return kept
 
     async def _readable(self, contents: Sequence[bytes]) -> list[click_service_pb2.RecordClickRequest]:
         """The clicks, each once: a segment that has failed may have those that stand in the next one, too."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from redirect.complaint import Complaint
 from trackedlinks.v1 import click_service_pb2, error_pb2
 
 log = structlog.get_logger()
@@ -22,6 +23,8 @@ DEFERRED_SECONDS = 2.0
 
 LATE_SECONDS = 3.0
 """How much longer who clicks where only the server knows what there is waits for it, rather than read that it is to be tried again."""
+
+AHEAD = error_pb2.ERROR_REASON_CLICK_TIME_AHEAD
 
 Request = click_service_pb2.RecordClickRequest
 Answer = click_service_pb2.ClickAnswer
@@ -77,6 +80,9 @@ class WaitingClicks:
         self._unsent: deque[_Waiting] = deque()
         self._due: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._clocks = Complaint(
+            "clock_ahead", "one clock is wrong: this machine's or the server's; the journal keeps the clicks meanwhile"
+        )
 
     def __len__(self) -> int:
         return len(self._clicks)
@@ -133,9 +139,12 @@ class WaitingClicks:
         if kind != "error" or answer.error.reason == error_pb2.ERROR_REASON_TOKEN_INVALID:
             self._breaker.well()
             waiting.answer.set_result(answer)
+        elif answer.error.reason == AHEAD:  # the server is well and quick, but for one of the two clocks
+            self._clocks.tell(message=answer.error.message)
+            waiting.answer.set_result(None)
         elif answer.error.retryable:
             self._missed(waiting)
-        else:  # a clock that is wrong, or a defect: the recipient is not to blame
+        else:  # a clock that is far behind, or a defect: the recipient is not to blame
             log.error("click_refused", reason=error_pb2.ErrorReason.Name(answer.error.reason), message=answer.error.message)
             waiting.answer.set_result(None)
 

@@ -1,6 +1,7 @@
 """The server's rooms, put together: how they are wired, started, and stopped so that nothing is lost."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -97,8 +98,8 @@ def now() -> datetime:
 
 
 def new_click_id() -> bytes:
-    """An id for a click that happens now."""
-    return uuid7().bytes
+    """An id for a click that happens now. Left to itself uuid7 never goes back, and would stay ahead for as long as the clock once was."""
+    return uuid7(nanoseconds=time.time_ns()).bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,11 @@ class House:
             await self.remote.close()
 
 
-def wire(settings: Settings, database: Database) -> House:
-    """Every room of the server, put together. Raises SystemExit, saying what to do, when it cannot listen or has no keys."""
+def wire(settings: Settings, database: Database, now: Callable[[], datetime] = now) -> House:
+    """Every room of the server, put together; `now` is its clock.
+
+    Raises SystemExit, saying what to do, when it cannot listen or has no keys.
+    """
     assert settings.key_file is not None
     keys = open_keys(settings.key_file, KeyStore(database))
     tokens = PageTokens(keys.derived("page tokens"))
@@ -155,7 +159,7 @@ def wire(settings: Settings, database: Database) -> House:
     outbox = OutboxStore(database)
     if database.is_sqlite:
         outbox.release()  # nobody else has the database: what a server before this one had under way is tried again at once
-    dispatcher = _dispatcher(settings, outbox, sender, remote)
+    dispatcher = _dispatcher(settings, outbox, sender, remote, now)
     waiting = Waiting(dispatcher, remote, settings.outside_wait)
     sandbox = Sandbox(settings.script_workers)
     preparing = Preparing(sandbox, waiting.card)
@@ -227,7 +231,9 @@ def _card(remote: RemoteCrm | None, embedded: CrmStore) -> Callable[[int], Await
     return card
 
 
-def _dispatcher(settings: Settings, outbox: OutboxStore, sender: WebhookSender, remote: RemoteCrm | None) -> Dispatcher:
+def _dispatcher(
+    settings: Settings, outbox: OutboxStore, sender: WebhookSender, remote: RemoteCrm | None, now: Callable[[], datetime]
+) -> Dispatcher:
     schedule = Schedule(settings.retry_seconds)
     webhooks = WebhookChannel(sender, schedule, now, random)
     return Dispatcher(outbox, webhooks, CrmChannel(remote, schedule, now, random) if remote else None, now, schedule.patience)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from redirect.token import Verifier
 from server.clicks.answer import Answered
+from server.clicks.clocks import Clocks
 from server.clicks.group_commit import GroupCommit
 from server.clicks.preparing import Preparing
 from server.model.click import Evidence, SeenClick, SpecialLink, click_seconds, click_text
@@ -72,6 +73,7 @@ class ClickWay:
         self._preparing = preparing
         self._outside = outside
         self._clock = clock
+        self._clocks = Clocks()
 
     async def record(self, drafts: Sequence[ClickDraft]) -> list[Settled | Task[Settled]]:
         """What each click is answered by, or why it is refused, in order; those answered are durable.
@@ -141,7 +143,7 @@ class ClickWay:
         if click_id is None or evidence is None:
             return _malformed(draft)
         if not _SOONEST <= (age := now - click_seconds(click_id)) <= _LATEST:
-            return DomainError(Reason.click_time_refused, f"the click's time is {abs(age):,.0f} seconds {'ago' if age > 0 else 'ahead'}")
+            return self._clocks.refused(age)
         claims = self._verifier.verify(draft.token.encode("utf-8", "replace"))
         if claims is None:
             return DomainError(Reason.token_invalid, "the token was not minted here, or not in this spelling")

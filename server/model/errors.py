@@ -38,6 +38,7 @@ class Reason(StrEnum):
     mailing_deleted = "MAILING_DELETED"
     message_missing = "MESSAGE_MISSING"
     click_time_refused = "CLICK_TIME_REFUSED"
+    click_time_ahead = "CLICK_TIME_AHEAD"
     crm_is_remote = "CRM_IS_REMOTE"
     mailing_type_missing = "MAILING_TYPE_MISSING"
     mailing_type_fixed = "MAILING_TYPE_FIXED"

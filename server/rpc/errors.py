@@ -49,6 +49,7 @@ CODES = {
     Reason.mailing_deleted: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.message_missing: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.click_time_refused: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.click_time_ahead: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.crm_is_remote: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.mailing_type_missing: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.mailing_type_fixed: grpc.StatusCode.FAILED_PRECONDITION,
@@ -61,8 +62,17 @@ CODES = {
     Reason.defect: grpc.StatusCode.INTERNAL,
 }
 
-RETRYABLE = {Reason.click_queue_full, Reason.scripts_busy, Reason.store_unavailable, Reason.crm_unavailable, Reason.server_stopping}
-"""The same call may succeed later, unchanged."""
+SOON, IN_A_MINUTE = duration_pb2.Duration(nanos=250_000_000), duration_pb2.Duration(seconds=60)
+
+RETRYABLE = {
+    Reason.click_queue_full: SOON,
+    Reason.scripts_busy: SOON,
+    Reason.store_unavailable: SOON,
+    Reason.crm_unavailable: SOON,
+    Reason.server_stopping: SOON,
+    Reason.click_time_ahead: IN_A_MINUTE,
+}
+"""The same call may succeed later, unchanged, and after how long it makes sense to try."""
 
 MOST_HEADER_BYTES = 8192
 """A status travels in headers, of which clients take 8 KiB (grpc-java refuses more): violations beyond are counted in the message only."""
@@ -77,7 +87,7 @@ def status_of(error: DomainError) -> status_pb2.Status:
     metadata = {name: _cut(value, _MOST_METADATA) for name, value in error.metadata.items()}
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN, metadata=metadata))
     if error.reason in RETRYABLE:
-        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=250_000_000)))
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=RETRYABLE[error.reason]))
     if error.violations:
         status.details.add().Pack(_bad_request(error.violations, _room_beside(status)))
     return status

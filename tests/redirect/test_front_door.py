@@ -13,7 +13,6 @@ from redirect.app import create
 from redirect.clicks import ClickStream
 from redirect.settings import Settings
 from tests.support.campaign import Campaign, person
-from tests.support.ids import now, uuid7_at
 from tests.support.stubs import Stubs
 from trackedlinks.v1 import click_service_pb2
 
@@ -151,16 +150,6 @@ async def test_a_front_door_with_other_keys_than_the_server_says_it_is_not_ready
     assert await stream.record(click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token="x")) is None
     assert not stream.connected
     await stream.stop()
-
-
-async def test_a_clock_that_is_wrong_never_makes_a_valid_url_not_found(
-    stubs: Stubs, front: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    link = await Campaign(stubs).link()
-    path = path_of(await Campaign(stubs).url(link.id, person(1)))
-    monkeypatch.setattr("redirect.app.uuid7", lambda: uuid7_at(now() + 3_600_000))
-    (response,) = await opened(front, ("GET", path))
-    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
 
 
 async def test_other_methods_are_refused_and_count_nothing(stubs: Stubs, front: Settings) -> None:

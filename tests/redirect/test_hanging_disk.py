@@ -5,9 +5,9 @@ import sqlite3
 from pathlib import Path
 
 from redirect.settings import Settings
-from tests.redirect.test_journal import browsing, counted, learn, path_of
 from tests.support.campaign import Campaign, person
 from tests.support.databases import on_one_database
+from tests.support.front import browsing, counted, learn, path_of
 from tests.support.hanging import hanging
 from tests.support.server import serving
 

@@ -4,22 +4,34 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx2
 import pytest
 from structlog.testing import capture_logs
 
-from redirect.app import create
 from redirect.segments import SEGMENT_BYTES, Segment, frames_of
 from redirect.settings import Settings
 from redirect.snapshot import Known, Snapshot
 from tests.support.campaign import Campaign, person
 from tests.support.cli import run
 from tests.support.databases import on_one_database
-from tests.support.ids import now, uuid7_at
+from tests.support.front import (
+    NOWHERE,
+    SECONDS,
+    browsing,
+    completed,
+    counted,
+    journal_of,
+    leads_to,
+    learn,
+    nothing_waits,
+    opened,
+    path_of,
+    until,
+)
 from tests.support.server import serving
 from tests.support.special import sent
 from tests.support.stubs import Stubs
@@ -36,8 +48,8 @@ from trackedlinks.v1 import (
 pytestmark = on_one_database
 """The front door knows no database."""
 
-SECONDS = 20.0
-NOWHERE = "127.0.0.1:1"
+DAY = 86_400_000_000_000
+"""In nanoseconds."""
 
 
 @pytest.fixture
@@ -50,68 +62,6 @@ def front(stubs: Stubs, tmp_path: Path) -> Settings:
 def away(front: Settings) -> Settings:
     """The settings of the same front door, for which the server is away."""
     return front.model_copy(update={"server": NOWHERE})
-
-
-@contextlib.asynccontextmanager
-async def browsing(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create(settings)
-    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://front") as client:
-        yield client
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not holds():
-            await asyncio.sleep(0.01)
-
-
-async def leads_to(snapshot: Snapshot, url: str) -> None:
-    """Returns when the snapshot knows that the first placement leads there."""
-    async with asyncio.timeout(SECONDS):
-        while (known := await snapshot.answer(1)) is None or known.answer.location != url:
-            await asyncio.sleep(0.01)
-
-
-async def completed(snapshot: Snapshot) -> None:
-    """Returns when the snapshot knows every placement."""
-    async with asyncio.timeout(SECONDS):
-        while not await snapshot.complete():
-            await asyncio.sleep(0.01)
-
-
-async def counted(campaign: Campaign, link_id: int, clicks: int) -> None:
-    """Returns when the link has so many clicks."""
-    async with asyncio.timeout(SECONDS):
-        while (await campaign.counts(link_id))[0] < clicks:
-            await asyncio.sleep(0.01)
-
-
-async def learn(front: Settings) -> None:
-    """Has the front door's machine know where every placement leads."""
-    snapshot = Snapshot(front.directory / "front" / "snapshot.db")
-    async with browsing(front):
-        await completed(snapshot)
-    await snapshot.close()
-
-
-async def opened(settings: Settings, paths: Sequence[str]) -> list[httpx2.Response]:
-    async with browsing(settings) as browser:
-        return [await browser.get(path) for path in paths]
-
-
-def path_of(url: str) -> str:
-    return "/" + url.rpartition("/")[2]
-
-
-def journal_of(settings: Settings) -> Path:
-    return settings.directory / "front" / "journal"
-
-
-def nothing_waits(settings: Settings) -> bool:
-    try:
-        return not any(frames_of(path.read_bytes()).contents for path in journal_of(settings).glob("*.segment"))
-    except FileNotFoundError:  # replayed just now
-        return False
 
 
 async def test_clicks_while_the_server_is_away_are_redirected_and_counted_once_when_it_is_back(
@@ -224,15 +174,12 @@ async def test_a_special_link_is_no_click_and_needs_the_server(stubs: Stubs, fro
     assert [frames_of(path.read_bytes()).contents for path in journal_of(away).glob("*.segment")] == []
 
 
-async def test_a_click_that_the_server_refuses_for_good_is_redirected_and_kept_apart(
-    stubs: Stubs, front: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_click_that_the_server_refuses_for_good_is_redirected_and_kept_apart(stubs: Stubs, front: Settings) -> None:
     campaign = Campaign(stubs)
     link = await campaign.link()
     path = path_of(await campaign.url(link.id, person(1)))
     await learn(front)
-    monkeypatch.setattr("redirect.app.uuid7", lambda: uuid7_at(now() + 3_600_000))
-    async with browsing(front) as browser:
+    async with browsing(front, lambda: time.time_ns() - 31 * DAY) as browser:
         response = await browser.get(path)
         await until(lambda: list((journal_of(front) / "rejected").glob("*.frame")))
     assert response.status_code == 302

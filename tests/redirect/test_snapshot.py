@@ -15,9 +15,9 @@ import grpc
 from redirect import token
 from redirect.settings import Settings
 from redirect.snapshot import Snapshot
-from tests.redirect.test_journal import NOWHERE, browsing, completed, learn, opened, path_of
 from tests.support.campaign import Campaign, person
 from tests.support.databases import on_one_database
+from tests.support.front import NOWHERE, browsing, completed, learn, opened, path_of
 from tests.support.stubs import Stubs
 from trackedlinks.v1 import click_service_pb2, click_service_pb2_grpc, mailing_pb2
 

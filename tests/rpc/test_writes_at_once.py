@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psycopg
@@ -108,7 +109,7 @@ def resets(lingering: str) -> Iterator[ResetStore]:
 
 async def test_no_two_writes_wait_for_each_other(lingering: str, resets: ResetStore, tmp_path: Path) -> None:
     seed = random.randrange(2**32)
-    settings = {"webhook_allow": "127.0.0.1:1", "retry_seconds": "0.01,0.01"}
+    settings: dict[str, Any] = {"webhook_allow": "127.0.0.1:1", "retry_seconds": "0.01,0.01"}
     async with serving(lingering, tmp_path, **settings) as one, serving(lingering, tmp_path, **settings) as other:
         rows = await few(one, "https://127.0.0.1:1/hook")
         swept = {"what resets leave": lambda _stubs, _number: asyncio.to_thread(resets.sweep)}
