@@ -12,9 +12,10 @@ from server.model.errors import Violation, invalid
 from server.model.mailing import Recipient
 from server.rpc import checks, wire
 from server.rpc.calls import run
+from server.rpc.filling import fill
 from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens
-from trackedlinks.v1 import action_service_pb2, action_service_pb2_grpc, mailing_pb2
+from trackedlinks.v1 import action_service_pb2, action_service_pb2_grpc
 
 
 class ActionServicer(action_service_pb2_grpc.ActionServiceServicer):
@@ -78,7 +79,7 @@ class ActionServicer(action_service_pb2_grpc.ActionServiceServicer):
 
 def _run(found: ActionRun, recipients: Mapping[int, Recipient]) -> action_service_pb2.ActionRun:
     message = wire.to_message(found, action_service_pb2.ActionRun)
-    message.recipient.CopyFrom(wire.to_message(recipients[found.recipient], mailing_pb2.Recipient))
+    fill(message.recipient, recipients[found.recipient])
     return message
 
 

@@ -16,6 +16,7 @@ from server.model.mailing import Recipient
 from server.rpc import checks, wire
 from server.rpc.calls import request_of, run
 from server.rpc.click_stream import ClickStream, draft_of
+from server.rpc.filling import fill
 from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens
 from server.rpc.stopping import stopping
@@ -146,5 +147,5 @@ def _click(click: Click, recipients: Mapping[int, Recipient]) -> click_pb2.Click
 
 def _with_recipient(message: R, number: int, recipients: Mapping[int, Recipient]) -> R:
     """The message with who its recipient number means."""
-    message.recipient.CopyFrom(wire.to_message(recipients[number], mailing_pb2.Recipient))
+    fill(message.recipient, recipients[number])
     return message

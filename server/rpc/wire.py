@@ -6,35 +6,24 @@ optional field each. An enum is its name in lower case (`FOLLOW_UP_TYPE_TASK` â†
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from enum import IntEnum, StrEnum
-from functools import cache
-from itertools import islice
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
-from annotated_types import MaxLen
 from google.protobuf import field_mask_pb2
-from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel, ValidationError
 
 from server.model.errors import Violation, invalid
 from server.model.ids import MAX_ID
+from server.rpc.contract_fields import Field, real_oneof
+from server.rpc.filling import fill
+from server.rpc.reading import values_of
 
 M = TypeVar("M", bound=BaseModel)
 P = TypeVar("P", bound=Message)
 
-MOST_ITEMS = 1000
-"""Entries of the longest list that any model takes."""
-
 MOST_PATHS = 100
 
 _UNIONS = {"response", "kind", "identity", "answer", "effect"}
-_TIMESTAMP = "google.protobuf.Timestamp"
-_FIRST_TIME, _LAST_TIME = -62_135_596_800, 253_402_300_799  # the seconds that a Timestamp may hold: the years 1 to 9999
-_NO_TIME = object()  # stands for a time outside them, which a model refuses like any other value that is no time
-
-_Field: TypeAlias = Any  # the stubs know two classes of descriptors and mix them
 
 
 def to_model(message: Message, model: type[M], path: str) -> M:
@@ -57,45 +46,13 @@ def violations_of(error: ValidationError, path: str) -> list[Violation]:
 
 def to_values(message: Message, model: type[BaseModel] | None = None) -> dict[str, Any]:
     """The fields of a message as plain values, by name. Of a list that is too long only so much is converted that the model sees it is."""
-    values: dict[str, Any] = {}
-    for field in message.DESCRIPTOR.fields:
-        name, value = field.name, getattr(message, field.name)
-        oneof = _real_oneof(field)
-        if _is_map(field):
-            values[name] = dict(islice(value.items(), _most(model, name) + 1))
-        elif field.is_repeated:
-            values[name] = [_to_value(field, item) for item in islice(value, _most(model, name) + 1)]
-        elif oneof is not None and field.message_type is not None:
-            if message.HasField(name):
-                values[oneof] = {"tag": name, **to_values(value)}
-        elif (field.has_presence and not message.HasField(name)) or (field.enum_type is not None and value == 0):
-            continue
-        else:
-            values[name] = _to_value(field, value)
-    return values
+    return values_of(message, model)
 
 
 def to_message(source: Any, message: type[P]) -> P:
     """The model as a message; attributes that the message does not have stay behind."""
     target = message()
-    for field in target.DESCRIPTOR.fields:
-        oneof = _real_oneof(field)
-        if oneof is not None and field.message_type is not None:
-            value = getattr(source, oneof, None)
-            if value is not None and value.tag == field.name:
-                getattr(target, field.name).CopyFrom(_from_value(field, value))
-            continue
-        value = getattr(source, field.name, None)
-        if value is None:
-            continue
-        if _is_map(field):
-            getattr(target, field.name).update(value)
-        elif field.is_repeated:
-            getattr(target, field.name).extend([_from_value(field, item) for item in value])
-        elif field.message_type is not None:
-            getattr(target, field.name).CopyFrom(_from_value(field, value))
-        else:
-            setattr(target, field.name, _from_value(field, value))
+    fill(target, source)
     return target
 
 
@@ -118,7 +75,7 @@ def patch(message: Message, mask: field_mask_pb2.FieldMask, model: type[M], writ
     else:
         paths = [field.name for field, _ in message.ListFields() if field.name in names]
     whole = field_mask_pb2.FieldMask(paths=paths)
-    changed = {_real_oneof(field) or field.name for name in paths if (field := message.DESCRIPTOR.fields_by_name[name.partition(".")[0]])}
+    changed = {real_oneof(field) or field.name for name in paths if (field := message.DESCRIPTOR.fields_by_name[name.partition(".")[0]])}
 
     def apply(current: M) -> M:
         merged = to_message(current, type(message))
@@ -150,52 +107,9 @@ def user_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> int:
     return 0
 
 
-def _to_value(field: _Field, value: Any) -> Any:
-    if field.message_type is None:
-        return value if field.enum_type is None else _enum_names(field.enum_type).get(value, value)
-    if field.message_type.full_name == _TIMESTAMP:
-        known = _FIRST_TIME <= value.seconds <= _LAST_TIME and 0 <= value.nanos < 1_000_000_000
-        return value.ToDatetime(tzinfo=UTC) if known else _NO_TIME
-    return to_values(value)
-
-
-def _from_value(field: _Field, value: Any) -> Any:
-    if field.enum_type is not None:
-        name = value.value if isinstance(value, StrEnum) else value.name if isinstance(value, IntEnum) else str(value)
-        return _enum_numbers(field.enum_type)[name.lower()]
-    if field.message_type is None or isinstance(value, Message):
-        return value
-    target = field.message_type._concrete_class
-    if isinstance(value, datetime):
-        stamp = target()
-        stamp.FromDatetime(value)
-        return stamp
-    return to_message(value, target)
-
-
-@cache
-def _enum_names(enum: EnumDescriptor) -> dict[int, str]:
-    prefix = len(enum.values_by_number[0].name) - len("UNSPECIFIED")
-    return {value.number: value.name[prefix:].lower() for value in enum.values}
-
-
-@cache
-def _enum_numbers(enum: EnumDescriptor) -> dict[str, int]:
-    return {name: number for number, name in _enum_names(enum).items()}
-
-
-def _real_oneof(field: _Field) -> str | None:
-    oneof = field.containing_oneof
-    return None if oneof is None or oneof.name.startswith("_") else oneof.name
-
-
-def _is_map(field: _Field) -> bool:
-    return field.message_type is not None and field.message_type.GetOptions().map_entry
-
-
-def _leads(descriptor: _Field, path: str) -> bool:
+def _leads(descriptor: Field, path: str) -> bool:
     """Whether a path of a field mask leads to a field, through messages that are not lists."""
-    here: _Field | None = descriptor
+    here: Field | None = descriptor
     for name in path.split("."):
         field = here.fields_by_name.get(name) if here is not None else None
         if field is None:
@@ -230,9 +144,3 @@ _SENTENCES = {
     "a valid datetime": "a time between the years 1 and 9999",
 }
 """What pydantic says, and how it is said here."""
-
-
-def _most(model: type[BaseModel] | None, name: str) -> int:
-    field = model.model_fields.get(name) if model is not None else None
-    limits = [limit.max_length for limit in field.metadata if isinstance(limit, MaxLen)] if field is not None else []
-    return min(limits, default=MOST_ITEMS)

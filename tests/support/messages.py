@@ -70,10 +70,14 @@ def _value(field: Any) -> st.SearchStrategy[Any]:
     if field.enum_type is not None:
         return _mostly([*field.enum_type.values_by_number], [-1, 99])
     match field.cpp_type:
+        case FieldDescriptor.CPPTYPE_STRING if field.type == FieldDescriptor.TYPE_BYTES:
+            return st.binary(max_size=3)
         case FieldDescriptor.CPPTYPE_STRING:
             return _mostly(_ALLOWED_TEXTS.get(field.name, _NAMES), _EDGE_TEXTS)
         case FieldDescriptor.CPPTYPE_BOOL:
             return st.booleans()
+        case FieldDescriptor.CPPTYPE_DOUBLE:
+            return st.sampled_from([0.0, 0.25, 1e300])
         case number:
             return _mostly(_ALLOWED_NUMBERS.get(field.name, _IDS), _EDGE_NUMBERS[number])
 
