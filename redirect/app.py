@@ -75,6 +75,8 @@ class TokenEndpoint:
             await self._special.act(spelling.decode("ascii"), "", scope, receive, send)
             return
         seen = _evidence(method, scope["headers"])
+        if claims.do_not_track:
+            seen.ClearField("user_agent")  # nor is it written into the journal
         click_id = str(uuid7(nanoseconds=self._clock()))  # left to itself uuid7 never goes back, as clocks do that were ahead
         request = click_service_pb2.RecordClickRequest(click_id=click_id, token=spelling.decode("ascii"), evidence=seen)
         answer = await self._recording.record(request, claims.placement_id)

@@ -147,6 +147,8 @@ class ClickWay:
         claims = self._verifier.verify(draft.token.encode("utf-8", "replace"))
         if claims is None:
             return DomainError(Reason.token_invalid, "the token was not minted here, or not in this spelling")
+        if claims.do_not_track:
+            evidence = evidence.without_user_agent()
         return SeenClick(click_id, claims.placement_id, claims.recipient, claims.test, claims.do_not_track, evidence, draft.replayed)
 
 

@@ -41,6 +41,10 @@ class Evidence:
             user_agent=_CONTROL.sub("", self.user_agent)[:1024],
         )
 
+    def without_user_agent(self) -> "Evidence":
+        """What is written down where somebody is not to be tracked: what counting needs."""
+        return Evidence(self.method, self.prefetch)
+
 
 def verdict_of(evidence: Evidence) -> Verdict:
     """Whose click the evidence speaks for. A HEAD request never fetches for a reader; a prefetch may never be looked at."""

@@ -16,14 +16,14 @@ class WrongVersion(Exception):
     """The database is not in the state that this code expects."""
 
 
-def migrate(database: Database) -> None:
-    """Applies the changes that the database lacks; all of them or none. Raises WrongVersion for a database of a newer version."""
+def migrate(database: Database, revision: str = "head") -> None:
+    """Applies the changes that the database lacks, up to a revision; all of them or none. Raises WrongVersion for a newer database."""
 
     def work(connection: Connection) -> None:
         if not database.is_sqlite:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7451)")  # one process migrates, the others wait and find it done
         _refuse_newer(connection)
-        command.upgrade(_config(connection), "head")
+        command.upgrade(_config(connection), revision)
 
     database.write(work)
 

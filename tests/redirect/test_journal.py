@@ -83,6 +83,24 @@ async def test_clicks_while_the_server_is_away_are_redirected_and_counted_once_w
     assert await campaign.counts(link.id) == (20, 10, 0)
 
 
+async def test_no_user_agent_of_who_is_not_to_be_tracked_is_written_on_the_front_doors_disk(
+    stubs: Stubs, front: Settings, away: Settings
+) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link()
+    paths = [path_of(await campaign.url(link.id, person(number, do_not_track=number == 1))) for number in (1, 2)]
+    await learn(front)
+    async with browsing(away) as browser:
+        for path in paths:
+            await browser.get(path, headers={"user-agent": f"Rare{path}"})
+    written = b"".join(path.read_bytes() for path in (front.directory / "front").rglob("*") if path.is_file())
+    assert f"Rare{paths[1]}".encode() in written
+    assert f"Rare{paths[0]}".encode() not in written
+    async with browsing(front):
+        await counted(campaign, link.id, 2)
+    assert await campaign.counts(link.id) == (2, 1, 0)
+
+
 async def test_what_a_click_makes_happen_happens_once_when_it_is_replayed(stubs: Stubs, front: Settings, away: Settings) -> None:
     campaign = Campaign(stubs)
     kari = await campaign.person("Kari")

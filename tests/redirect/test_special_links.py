@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from uuid_utils import uuid7
 
 from redirect.settings import Settings
 from server.store.database import Database
@@ -15,7 +16,7 @@ from tests.support.crm import delete_entry
 from tests.support.server import serving
 from tests.support.special import MESSAGE, Sent, front_door, path_of, sent, subscribed, to
 from tests.support.stubs import Stubs
-from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
+from trackedlinks.v1 import click_pb2, click_service_pb2, mailing_pb2, mailing_service_pb2
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 """What a mail program posts. Source: RFC 8058, 3.1."""
@@ -245,6 +246,35 @@ async def test_no_table_tells_what_is_known_of_who_is_not_to_be_tracked(
 def rows(database: Database, *statements: str) -> list[list[tuple[object, ...]]]:
     """The rows of each statement."""
     return database.read(lambda connection: [[tuple(row) for row in connection.exec_driver_sql(each)] for each in statements])
+
+
+async def test_who_is_not_to_be_tracked_is_stored_without_a_user_agent(
+    campaign: Campaign, front: httpx2.AsyncClient, database: Database
+) -> None:
+    link = await campaign.link()
+    for recipient in (person(1, do_not_track=True), mailing_pb2.Recipient(), person(2)):
+        url = await campaign.url(link.id, recipient)
+        await front.get(url, headers={"user-agent": f"Rare/{recipient.person_id}", "sec-purpose": "none"})
+        await front.head(url, headers={"user-agent": f"Rare/{recipient.person_id}"})
+    token = (await campaign.url(link.id, person(1, do_not_track=True))).rpartition("/")[2]
+    seen = click_pb2.Evidence(user_agent="Rare/1", prefetch=True)
+    request = click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=token, evidence=seen)
+    answers = [await campaign.stubs.clicks.RecordClick(request) for _ in range(2)]
+    assert [answer.click.evidence for answer in answers] == [click_pb2.Evidence(method="GET", prefetch=True)] * 2
+    found = await asyncio.to_thread(rows, database, "SELECT value FROM interned")
+    assert "Rare/1" not in repr(found)
+    assert "Rare/2" in repr(found)
+    listed = (await campaign.stubs.clicks.ListClicks(click_service_pb2.ListClicksRequest(link_id=link.id))).clicks
+    agents = sorted((click.evidence.method, click.evidence.prefetch, click.evidence.user_agent) for click in listed)
+    assert agents == [
+        ("GET", False, ""),
+        ("GET", False, "Rare/0"),
+        ("GET", False, "Rare/2"),
+        ("GET", True, ""),
+        ("HEAD", False, ""),
+        ("HEAD", False, "Rare/0"),
+        ("HEAD", False, "Rare/2"),
+    ]
 
 
 async def test_what_mails_already_out_need_stays_when_others_are_made(campaign: Campaign, front: httpx2.AsyncClient) -> None:
