@@ -8,6 +8,9 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Generic, ParamSpec, TypeVar
 
+CLOSE_SECONDS = 1.0
+"""How long whoever ends waits for a disk."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -103,20 +106,25 @@ class Groups(Generic[Item, Result]):
             group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             running = self._thread.run(self._work, [item for item, _ in group])
             if not (await asyncio.wait([running], timeout=self._seconds))[0]:
+                running.cancel()  # what has not begun behind something else that hangs is not to happen later
                 self._hangs = True
                 for _, result in [*group, *self._waiting]:
                     _settle(result, DiskHangs())
                 self._waiting.clear()
-                await asyncio.wait([running])
+                await self._thread.run(_nothing)
                 self._hangs = False
+                continue
             if (problem := running.exception()) is not None:
                 for _, result in group:
                     _settle(result, problem)
                 continue
             for (_, result), found in zip(group, running.result(), strict=True):
-                if not result.done():  # its recipient may have gone, or been told that the disk hangs
+                if not result.done():  # its recipient may have gone
                     result.set_result(found)
         self._task = None
+
+
+def _nothing() -> None: ...
 
 
 def _settle(result: "asyncio.Future[Result]", problem: BaseException) -> None:

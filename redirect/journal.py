@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import structlog
 
+from redirect.disk import DiskHangs, DiskThread, Groups
 from redirect.segments import (
     SEGMENT_BYTES,
     Frames,
@@ -21,20 +19,20 @@ from redirect.segments import (
     sync_directory,
 )
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 log = structlog.get_logger()
 
 MOST_IN_GROUP = 200
 """Clicks that are made durable together, at most: even the longest of them fit into a segment."""
+
+STORE_SECONDS = 2.0
+"""How long a recipient waits for the disk at most. A click may be stored after that all the same; then it counts."""
 
 COMPLAIN_SECONDS = 5.0
 """How often the log says that clicks cannot be stored: a line for each group of them would fill a disk that is full already."""
 
 
 class JournalFailed(Exception):
-    """The click is not in the journal: its disk refuses it, or the journal is as large as it may be."""
+    """The click is not in the journal: its disk refuses it or hangs, or the journal is as large as it may be."""
 
 
 class Journal:
@@ -44,30 +42,32 @@ class Journal:
         """`most_bytes` is how large the journals of all processes may become together."""
         self._directory = directory
         self._most_segments = max(2, most_bytes // SEGMENT_BYTES)
-        self._thread = ThreadPoolExecutor(1, "journal")
+        self._thread = DiskThread("journal")
+        self._groups = Groups(self._thread, self._write_all, MOST_IN_GROUP, STORE_SECONDS)
         self._active: Segment | None = None
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-        self._writing: asyncio.Task[None] | None = None
         self._complained = float("-inf")
         self._turned_away = 0
         self.appended = asyncio.Event()
         """Set with every click that is appended; whoever replays clears it."""
 
     async def open(self) -> None:
-        """Reserves room for the first clicks. When that fails it is tried again with the first click."""
-        await self._run(self._open)
+        """Reserves room for the first clicks. When that fails, or takes too long, it is tried again with the first click."""
+        with contextlib.suppress(DiskHangs):
+            await self._thread.run_for(STORE_SECONDS, self._open)
 
     async def append(self, content: bytes) -> None:
         """Stores a click; durable when this returns. Raises JournalFailed."""
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((frame(content), stored))
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_all())
-        await stored
+        try:
+            await self._groups.add(frame(content))
+        except OSError as error:
+            self._complain(error)
+            raise JournalFailed(error.strerror) from error
+        self.appended.set()
+        self._well()
 
     async def oldest(self, but: Collection[Path] = ()) -> Segment | None:
         """The oldest segment that is to be replayed, `but` these: of this process, or of a dead one. Nothing more is written to it."""
-        return await self._run(self._oldest, but)
+        return await self._thread.run(self._oldest, but)
 
     @property
     def active(self) -> frozenset[Path]:
@@ -77,41 +77,21 @@ class Journal:
 
     async def remove(self, segment: Segment, frames: Frames) -> None:
         """Removes a segment of which the server has all; what was damaged is kept apart, as it is. Raises OSError."""
-        await self._run(self._remove, segment, frames)
+        await self._thread.run(self._remove, segment, frames)
 
     async def reject(self, content: bytes) -> None:
         """Keeps a click that the server refuses for good. Raises OSError."""
-        await self._run(store_apart, self._directory / "rejected", content)
+        await self._thread.run(store_apart, self._directory / "rejected", content)
 
     async def close(self) -> None:
-        """Ends once every click is stored; other processes may replay what is left."""
-        if self._writing is not None:
-            await self._writing
-        await self._run(self._close)
-        self._thread.shutdown()
+        """Ends once every click is stored, or the disk hangs; other processes may replay what is left."""
+        await self._groups.all_done()
+        with contextlib.suppress(DiskHangs):
+            await self._thread.run_for(STORE_SECONDS, self._seal)
+        self._thread.end()
 
-    async def _run(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *arguments, **named))
-
-    async def _write_all(self) -> None:
-        """Writes what waits, a group at a time: while one is written, the next one gathers."""
-        while self._waiting:
-            group, self._waiting = self._waiting[:MOST_IN_GROUP], self._waiting[MOST_IN_GROUP:]
-            problem: JournalFailed | None = None
-            try:
-                await self._run(self._write, b"".join(stored for stored, _ in group))
-                self.appended.set()
-                self._well()
-            except OSError as error:
-                self._complain(error, len(group))
-                problem = JournalFailed(error.strerror)
-            for _, stored in group:
-                if not stored.done():  # its recipient may have gone
-                    stored.set_exception(problem) if problem else stored.set_result(None)
-        self._writing = None
-
-    def _complain(self, error: OSError, clicks: int) -> None:
-        self._turned_away += clicks
+    def _complain(self, error: OSError) -> None:
+        self._turned_away += 1
         now = asyncio.get_running_loop().time()
         if now - self._complained >= COMPLAIN_SECONDS:
             self._complained = now
@@ -128,6 +108,10 @@ class Journal:
             self._active = self._new()
         except OSError as error:
             log.error("journal_failed", cause=error.strerror, directory=str(self._directory))
+
+    def _write_all(self, frames: Sequence[bytes]) -> Sequence[None]:
+        self._write(b"".join(frames))
+        return [None] * len(frames)
 
     def _write(self, stored: bytes) -> None:
         """Appends frames, to a new segment where one is full or fails: after an fsync that has failed, what is on the disk is unknown."""
@@ -191,6 +175,3 @@ class Journal:
             segment.close()
         else:
             segment.remove()
-
-    def _close(self) -> None:
-        self._seal()

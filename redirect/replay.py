@@ -10,6 +10,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from redirect.complaint import Complaint
+from redirect.disk import CLOSE_SECONDS, DiskHangs, DiskThread
 from redirect.journal import Journal, JournalFailed
 from redirect.segments import SEGMENT_BYTES, Segment
 from redirect.waiting import AHEAD
@@ -64,9 +65,16 @@ class Replay:
         self._postponed: set[Path] = set()
         self._resume: float | None = None
         self._clocks = Complaint("clicks_kept", "one clock is wrong: this machine's or the server's")
+        self._thread = DiskThread("replay")
 
     async def run(self) -> None:
         """Never returns; to be cancelled."""
+        try:
+            await self._run()
+        finally:
+            self._thread.end()
+
+    async def _run(self) -> None:
         while True:
             self._journal.appended.clear()
             await self._server.connection()
@@ -86,7 +94,7 @@ class Replay:
     async def _replay(self, segment: Segment) -> None:
         try:
             try:
-                frames = await asyncio.to_thread(segment.frames)
+                frames = await self._thread.run(segment.frames)
             except OSError as error:
                 log.error("journal_segment_unreadable", cause=error.strerror, segment=segment.path.name)
                 self._unreadable.add(segment.path)  # for now: those after it are not to wait for it
@@ -106,7 +114,8 @@ class Replay:
             self._postponed.add(segment.path)
             return
         finally:
-            segment.close()
+            with contextlib.suppress(DiskHangs):  # the process ends, or it is closed later
+                await self._thread.run_for(CLOSE_SECONDS, segment.close)
         if frames.contents:
             given = len(frames.contents) - total_kept
             log.info("journal_replayed", clicks=given, kept=total_kept, segment=segment.path.name, damaged=frames.damaged)

@@ -6,9 +6,11 @@ A segment is held by a lock (flock) as long as its process lives. Standard libra
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
+import stat
 import struct
 import time
 import uuid
@@ -98,17 +100,22 @@ class Segment:
 
     @classmethod
     def take_over(cls, path: Path) -> Self | None:
-        """One whose process is dead; None when it is alive, or when another process was faster."""
+        """One whose process is dead; None when it is alive, or when another process was faster. Raises OSError for what is no file."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "is no file")  # whoever reads a pipe waits for ever
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
                 return cls(path, descriptor)
-        except OSError:
+        except (BlockingIOError, FileNotFoundError):
             pass
+        except OSError:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
         return None
 

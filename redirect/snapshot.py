@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from redirect.disk import DiskHangs, DiskThread, Groups
+from redirect.disk import CLOSE_SECONDS, DiskHangs, DiskThread, Groups
 from trackedlinks.v1 import click_service_pb2
 
 log = structlog.get_logger()
@@ -39,9 +39,6 @@ _ANSWER = "SELECT hash, content FROM answer JOIN placement ON answer.id = answer
 
 ANSWER_SECONDS = 0.5
 """How long a recipient waits for the disk to tell where a link leads."""
-
-CLOSE_SECONDS = 1.0
-"""How long a process that ends waits for the disk."""
 
 MOST_IN_GROUP = 200
 COMPLAIN_SECONDS = 5.0

@@ -10,8 +10,8 @@ import structlog
 
 from redirect import token
 from redirect.connection import NoAnswer, OtherKeys, connect, refuse_other_keys
-from redirect.disk import DiskHangs, DiskThread
-from redirect.snapshot import CLOSE_SECONDS, SnapshotRemoved, SnapshotWriter
+from redirect.disk import CLOSE_SECONDS, DiskHangs, DiskThread
+from redirect.snapshot import SnapshotRemoved, SnapshotWriter
 from trackedlinks.v1 import click_service_pb2, click_service_pb2_grpc
 
 log = structlog.get_logger()

@@ -1,15 +1,20 @@
 """A disk of the front door that hangs: what the server takes goes on, and nobody waits for ever."""
 
+import asyncio
 import contextlib
 import sqlite3
 from pathlib import Path
+
+import httpx2
 
 from redirect.settings import Settings
 from tests.support.campaign import Campaign, person
 from tests.support.databases import on_one_database
 from tests.support.front import browsing, counted, learn, path_of
 from tests.support.hanging import hanging
+from tests.support.house import House
 from tests.support.server import serving
+from tests.support.stubs import Stubs
 
 pytestmark = on_one_database
 
@@ -32,3 +37,30 @@ async def test_while_the_snapshots_disk_hangs_what_the_server_takes_goes_on(data
                 in_time = await browser.get(path)
         assert (late.status_code, in_time.status_code) == (503, 302)
         await counted(campaign, link.id, 2)
+
+
+async def test_while_the_journals_disk_hangs_clicks_go_on_nobody_waits_long_and_it_can_stop(database_url: str, tmp_path: Path) -> None:
+    house = House(tmp_path / "house", database_url)
+    hangs = tmp_path / "house" / "front" / "journal" / "0.segment"
+    hangs.parent.mkdir(parents=True)
+    try:
+        with hanging(hangs):  # the clicks that it may hold are to be replayed
+            await asyncio.to_thread(house.start)
+            assert house.front is not None
+            stubs = Stubs(house.address)
+            campaign = Campaign(stubs)
+            link = await campaign.link()
+            url = await campaign.url(link.id, person(1))
+            await house.knows(url)
+            async with httpx2.AsyncClient(timeout=20) as browser:
+                assert (await browser.get(url)).status_code == 302
+                assert await campaign.counts(link.id) == (1, 1, 0)
+                await stubs.channel.close()
+                await asyncio.to_thread(house.server.kill)
+                refused = await asyncio.gather(*(browser.get(url) for _ in range(50)))
+                assert [each.status_code for each in refused] == [503] * 50
+            assert house.front.logged("event='journal_failed'.*the disk does not answer") == 1
+            assert await asyncio.to_thread(house.front.stop) == 0
+            assert not house.front.logged("worker_killed")
+    finally:
+        await asyncio.to_thread(house.stop)
