@@ -109,6 +109,9 @@ class Replay:
                     return
                 # Once more at the end of the journal: many small segments would fill it, and clicks that come twice count once.
                 await asyncio.gather(*(self._journal.append(click.SerializeToString()) for click in kept))
+            if frames.damaged:
+                cause = "it is not as long as it was made" if frames.was_cut else "its bytes have changed"
+                log.error("journal_segment_damaged", segment=segment.path.name, cause=cause, read=len(frames.contents), kept="damaged/")
             await self._journal.remove(segment, frames)
         except JournalFailed:  # which has no room to move them, and says so
             self._postponed.add(segment.path)

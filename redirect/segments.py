@@ -2,6 +2,9 @@
 
     frame = magic (4 bytes) · length of the content (4, little endian) · checksum (8 bytes of BLAKE2b over the content) · content
 
+A segment that a front door makes has its size from birth, zeros in its unwritten rest, and a name of 20 digits and 32 hexadecimal ones: so
+a shorter one was cut. Files of other names, which operators make of frames, end with their last frame.
+
 A segment is held by a lock (flock) as long as its process lives. Standard library only; `trackedlinks doctor` reads them as well.
 """
 
@@ -10,12 +13,14 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import struct
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -23,17 +28,26 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 """How large a segment is from the start: room for a hundred thousand clicks, also on a disk that has become full."""
 
 MOST_CONTENT = 64 * 1024
+MOST_TORN = 1024 * 1024
+"""Bytes that are written at once, at most: what is not zero farther behind the last whole frame is no write that was torn."""
+
+SECTOR_BYTES = 512
+"""What a disk writes whole or not at all, in any order."""
+
 _MAGIC = b"\xf5TLJ"
 _HEADER = struct.Struct("<4sI8s")
 _NAME, _UNFINISHED = ".segment", ".unfinished"
+_OWN_NAME = re.compile(r"[0-9]{20}-[0-9a-f]{32}\.segment", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """The contents of a segment, oldest first, and at how many places something unreadable stands before a frame that is whole."""
+    """The contents of a segment, oldest first, and at how many places something is damaged."""
 
     contents: Sequence[bytes]
     damaged: int
+    was_cut: bool = False
+    """It is not as long as it was made, which counts as damage."""
 
 
 def frame(content: bytes) -> bytes:
@@ -42,9 +56,9 @@ def frame(content: bytes) -> bytes:
 
 
 def frames_of(stored: bytes) -> Frames:
-    """What is whole of these bytes. An end that is torn is no damage: whoever wrote it was told of no success."""
+    """What is whole of these bytes. A last write of which something is still zero was torn, and no damage: nobody was told of success."""
     contents: list[bytes] = []
-    damaged = position = 0
+    damaged = position = last = 0
     expected = True
     while (start := stored.find(_MAGIC, position)) >= 0:
         content = _content_at(stored, start)
@@ -55,7 +69,30 @@ def frames_of(stored: bytes) -> Frames:
         damaged += not expected
         contents.append(content)
         position, expected = start + _HEADER.size + len(content), True
-    return Frames(contents, damaged)
+        last = position
+    return Frames(contents, damaged + _is_damaged(stored, last))
+
+
+def _is_damaged(stored: bytes, end: int) -> bool:
+    """Whether what stands behind the last whole frame is more than a write that was torn, or nothing."""
+    written = len(stored.rstrip(b"\0"))
+    if written <= end:
+        return False
+    if written > end + MOST_TORN:
+        return True
+    if end + _HEADER.size <= len(stored):
+        magic, length, _ = _HEADER.unpack_from(stored, end)
+        if magic == _MAGIC and length <= MOST_CONTENT:
+            # Contents end in no zero, so a last byte that is zero was not written. What else is missing are sectors.
+            end_of_frame = end + _HEADER.size + length
+            return end_of_frame <= len(stored) and stored[end_of_frame - 1] != 0 and not _lacks_sector(stored, end, end_of_frame)
+    return not _lacks_sector(stored, end, min(end + _HEADER.size, len(stored)))
+
+
+def _lacks_sector(stored: bytes, start: int, end: int) -> bool:
+    """Whether of these bytes one sector's were not written."""
+    edges = [start, *range(start - start % SECTOR_BYTES + SECTOR_BYTES, end, SECTOR_BYTES), end]
+    return any(not stored[left:right].strip(b"\0") for left, right in pairwise(edges))
 
 
 def _content_at(stored: bytes, start: int) -> bytes | None:
@@ -132,10 +169,10 @@ class Segment:
         return self.end + size <= SEGMENT_BYTES
 
     def frames(self) -> Frames:
-        """What stands in it; something without one whole frame is damage, which may have been clicks that were answered. Raises OSError."""
+        """What stands in it. Raises OSError."""
         stored = self.path.read_bytes()
         found = frames_of(stored)
-        return found if found.contents or not stored.strip(b"\0") else Frames((), 1)
+        return Frames(found.contents, found.damaged + 1, was_cut=True) if _was_cut(self.path.name, len(stored)) else found
 
     def remove(self) -> None:
         """Removes the file. Raises OSError."""
@@ -148,6 +185,11 @@ class Segment:
         if descriptor >= 0:
             with contextlib.suppress(OSError):  # Linux has let go of it all the same
                 os.close(descriptor)
+
+
+def _was_cut(name: str, size: int) -> bool:
+    """Whether a segment of this name has had more, or less, than so many bytes."""
+    return size != SEGMENT_BYTES and _OWN_NAME.fullmatch(name) is not None
 
 
 def segments_in(directory: Path) -> list[Path]:

@@ -100,5 +100,5 @@ def _journal(directory: Path) -> tuple[str, bool]:
         return f"cannot be read: {error.strerror}", False
     told = [f"{found.waiting} clicks wait for the server" + (f" since {found.since:%Y-%m-%d %H:%M:%S} UTC" if found.since else "")]
     told += [f"{found.rejected} refused for good, in rejected/"] * bool(found.rejected)
-    told += [f"{found.damaged} damaged segments, in damaged/"] * bool(found.damaged)
+    told += [f"{found.damaged} damaged segment{'s' * (found.damaged > 1)}, in damaged/"] * bool(found.damaged)
     return "; ".join(told) if found.waiting or len(told) > 1 else "empty", len(told) == 1
