@@ -9,10 +9,10 @@ from structlog.testing import capture_logs
 
 from redirect.segments import SECTOR_BYTES, frame, frames_of
 from redirect.settings import Settings
-from tests.redirect.test_journal import NOWHERE, browsing, counted, journal_of, learn, nothing_waits, opened, path_of, until
 from tests.support.campaign import Campaign, person
 from tests.support.cli import run
 from tests.support.databases import on_one_database
+from tests.support.front import NOWHERE, browsing, counted, journal_of, learn, nothing_waits, opened, path_of, until
 from tests.support.stubs import Stubs
 
 CLICKS = 5
