@@ -21,7 +21,7 @@ from redirect.recording import Recording
 from redirect.replay import Replay
 from redirect.sending import language_of, send_answer, send_not_found, send_page, send_unavailable
 from redirect.settings import Settings
-from redirect.snapshot import Snapshot
+from redirect.snapshot import Known, Snapshot
 from redirect.special import SpecialPages
 from redirect.watching import Watching
 from trackedlinks.v1 import click_pb2, click_service_pb2
@@ -143,8 +143,20 @@ def create(settings: Settings | None = None, clock: Clock = time.time_ns) -> Sta
     stream = ClickStream(settings.server, settings.commit_seconds, keys)
     journal = Journal(own / "journal", settings.journal_mebibytes << 20)
     snapshot = Snapshot(own / "snapshot.db")
-    replay, watching = Replay(journal, stream), Watching(settings.server, own / "snapshot.db", keys)
-    special = SpecialPages(settings.server)
+
+    async def known(spelling: str) -> Known | None:
+        """Where a token leads that was minted with our keys for a placement that there is or was, whatever the server says of it."""
+        claims = verifier.verify(spelling.encode("utf-8", "surrogateescape"))
+        return await snapshot.answer(claims.placement_id) if claims else None
+
+    async def is_special(spelling: str) -> bool:
+        return (found := await known(spelling)) is not None and found.answer.HasField("special_link")
+
+    async def is_click(spelling: str) -> bool:
+        return (found := await known(spelling)) is not None and not found.answer.HasField("special_link")
+
+    replay, watching = Replay(journal, stream, is_click), Watching(settings.server, own / "snapshot.db", keys)
+    special = SpecialPages(settings.server, is_special)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -1,13 +1,10 @@
 """A click on its way out of the front door: to the server; and when that does not store it in time, to the journal."""
 
-import structlog
-
 from redirect.clicks import ClickStream
+from redirect.complaint import Complaint
 from redirect.journal import Journal, JournalFailed
 from redirect.snapshot import Snapshot
 from redirect.waiting import Answer, Request
-
-log = structlog.get_logger()
 
 
 class Recording:
@@ -17,21 +14,46 @@ class Recording:
         self._stream = stream
         self._journal = journal
         self._snapshot = snapshot
+        self._unknown = Complaint("placement_unknown_to_server", "has it another database, or one that is empty or was put back?")
 
     async def record(self, click: Request, placement_id: int) -> Answer | None:
         """What the recipient of a click on this placement gets, once the click is durable. None: the recipient is to try again.
 
         That is so where the server does not answer even late: for a placement that the snapshot does not know, whose click is kept all the
         same; for a special link, whose pages need the server and which is no click; and where the journal fails, so that it is not kept.
+        Where the snapshot knows only part of what the recipient is to get, the server is waited for, too; the snapshot answers when that
+        does not.
+
+        A token that was minted with our keys, for a placement that was there before, is valid whatever the server says of it.
         """
         answer = await self._stream.record(click)
-        if answer is not None:
+        if answer is not None and not _is_refusal(answer):
             return answer
         known = await self._snapshot.answer(placement_id)
-        if known is not None and known.answer.WhichOneof("result") == "special_link":
-            return await self._stream.record_late(click)
+        if known is None:
+            if answer is None:
+                await self._kept(click)
+                answer = await self._stream.record_late(click)
+            return answer
+        special = known.answer.WhichOneof("result") == "special_link"
+        kept = not special and await self._kept(click)
+        if answer is None and (known.depends_on_click or not kept):
+            answer = await self._stream.record_late(click)
+            if answer is not None and not _is_refusal(answer):
+                return answer
+        if answer is not None:
+            self._unknown.tell(placement=placement_id)
+        return known.answer if kept else None
+
+    async def _kept(self, click: Request) -> bool:
+        """Whether the click is in the journal now."""
         try:
             await self._journal.append(click.SerializeToString())
         except JournalFailed:
-            return None
-        return known.answer if known is not None else await self._stream.record_late(click)
+            return False
+        return True
+
+
+def _is_refusal(answer: Answer) -> bool:
+    """Whether the server knows no such placement: TOKEN_INVALID, the one error that is an answer."""
+    return answer.WhichOneof("result") == "error"

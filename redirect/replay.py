@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,7 @@ LATER_SECONDS = 60.0
 MOST_MOVED = SEGMENT_BYTES // 2
 """Bytes of such clicks that are written once more, into the segment that others have; a segment of more is left as it is."""
 
+TOKEN_INVALID = error_pb2.ERROR_REASON_TOKEN_INVALID
 DEFECT = error_pb2.ERROR_REASON_DEFECT
 MOST_DEFECTS = 60
 """How often a batch of which every click is a defect is sent again, every LOOK_SECONDS: a server that is mended takes it."""
@@ -58,12 +59,15 @@ class Server(Protocol):
 class Replay:
     """Replays the journal for as long as its process lives."""
 
-    def __init__(self, journal: Journal, server: Server) -> None:
+    def __init__(self, journal: Journal, server: Server, stands: Callable[[str], Awaitable[bool]]) -> None:
+        """`stands` says whether a token is valid, whatever the server says of it."""
         self._journal = journal
         self._server = server
+        self._stands = stands
         self._unreadable: set[Path] = set()
         self._postponed: set[Path] = set()
         self._resume: float | None = None
+        self._unknown = Complaint("clicks_kept", "has the server another database, or one that is empty or was put back?")
         self._clocks = Complaint("clicks_kept", "one clock is wrong: this machine's or the server's")
         self._thread = DiskThread("replay")
 
@@ -156,6 +160,9 @@ class Replay:
                     continue
                 if error.reason == AHEAD:
                     self._clocks.tell(message=error.message)
+                    kept.append(click)
+                elif error.reason == TOKEN_INVALID and await self._stands(click.token):
+                    self._unknown.tell(message=error.message)
                     kept.append(click)
                 elif error.retryable:
                     again.append(click)

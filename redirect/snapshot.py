@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS placement (id INTEGER PRIMARY KEY, answer_id INTEGER 
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), position TEXT NOT NULL, complete INTEGER NOT NULL);
 INSERT OR IGNORE INTO state VALUES (1, '', 0);
 """
-_FORMAT = 1
+_FORMAT = 2
 """Written into the file: what was told before it, in less detail, is told anew, and is good until then."""
 
 _TOLD = b"\0"
@@ -56,6 +56,8 @@ class Known:
     """What a click there is answered by, without its id."""
     lets_leave: bool
     """A click there may let its recipient leave, or whether it does is not known."""
+    depends_on_click: bool
+    """The server would answer with more, of who clicks or when."""
 
 
 class Snapshot:
@@ -230,7 +232,7 @@ def _known(placement_id: int, row: tuple[bytes, object] | None) -> Known | None:
         log.error("snapshot_damaged", placement=placement_id)
         return None
     if not content.startswith(_TOLD):
-        return Known(click_service_pb2.ClickAnswer.FromString(content), lets_leave=True)
+        return Known(click_service_pb2.ClickAnswer.FromString(content), lets_leave=True, depends_on_click=False)
     told = click_service_pb2.PlacementAnswer.FromString(content.removeprefix(_TOLD))
     match told.WhichOneof("result"):
         case "location":
@@ -239,7 +241,7 @@ def _known(placement_id: int, row: tuple[bytes, object] | None) -> Known | None:
             answer = click_service_pb2.ClickAnswer(page=told.page)
         case _:
             answer = click_service_pb2.ClickAnswer(special_link=told.special_link)
-    return Known(answer, told.lets_leave)
+    return Known(answer, told.lets_leave, told.depends_on_click)
 
 
 def _content(answer: click_service_pb2.PlacementAnswer) -> bytes:

@@ -1,7 +1,7 @@
 """What recipients see and do behind special links: unsubscribe, manage subscriptions, view online. A page asks, POST acts."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
 
 import grpc
@@ -29,8 +29,10 @@ VIEW_ONLINE = mailing_pb2.PLACEMENT_KIND_VIEW_ONLINE
 class SpecialPages:
     """Answers whoever opens special links, with what RecipientService at `address` says."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, stands: Callable[[str], Awaitable[bool]]) -> None:
+        """`stands` says whether a token is one of a special link, whatever the server says of it."""
         self._address = address
+        self._stands = stands
         self._channel: grpc.aio.Channel | None = None
 
     def start(self) -> None:
@@ -50,14 +52,14 @@ class SpecialPages:
             else:
                 await self.show_subscriptions(token, "", scope, send)
         except grpc.RpcError as error:
-            await _send_problem(error, scope, send)
+            await self._send_problem(error, token, "", scope, send)
 
     async def show_renewed(self, token: str, renewal: str, scope: Scope, send: Send) -> None:
         """The page of a link to manage subscriptions that was renewed."""
         try:
             await self.show_subscriptions(token, renewal, scope, send)
         except grpc.RpcError as error:
-            await _send_problem(error, scope, send)
+            await self._send_problem(error, token, renewal, scope, send)
 
     async def act(self, token: str, renewal: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Does what a form of a page asks for, or a mail program with one click (RFC 8058), and answers with the page afterwards."""
@@ -69,7 +71,7 @@ class SpecialPages:
         try:
             await self._act(form, token, renewal, scope, send)
         except grpc.RpcError as error:
-            await _send_problem(error, scope, send)
+            await self._send_problem(error, token, renewal, scope, send)
 
     async def show_subscriptions(self, token: str, renewal: str, scope: Scope, send: Send) -> None:
         """The page of a link to unsubscribe or to manage subscriptions. Raises grpc.RpcError."""
@@ -119,6 +121,21 @@ class SpecialPages:
         page = pages.plain_message(found.text.decode(found.charset, "replace"), language_of(scope))
         await send_page(send, scope, 200, page, pages.HEADERS)
 
+    async def _send_problem(self, error: grpc.RpcError, token: str, renewal: str, scope: Scope, send: Send) -> None:
+        language = language_of(scope)
+        match _reason(error):
+            case "TOKEN_INVALID" if renewal or not await self._stands(token):
+                await send_not_found(send, scope)
+            case "SUBSCRIPTION_LINK_EXPIRED":
+                await send_page(send, scope, 410, pages.expired(language), pages.FORM_HEADERS)
+            case "MESSAGE_GONE" | "MESSAGE_MISSING":
+                await send_page(send, scope, 410, pages.message_gone(language), pages.HEADERS)
+            case "REFERENCE_NOT_FOUND" | "INVALID_FIELD":
+                await send_page(send, scope, 400, pages.bad_request(language), pages.HEADERS)
+            case reason:
+                log.warning("special_link_unanswered", reason=reason)
+                await send_unavailable(send, scope)
+
     @property
     def _stub(self) -> "recipient_service_pb2_grpc.RecipientServiceAsyncStub":
         assert self._channel is not None, "start() comes first"
@@ -145,22 +162,6 @@ def _changes(form: Form) -> list[Change] | None:
 
 
 _MOST_DIGITS = 18
-
-
-async def _send_problem(error: grpc.RpcError, scope: Scope, send: Send) -> None:
-    language = language_of(scope)
-    match _reason(error):
-        case "TOKEN_INVALID":
-            await send_not_found(send, scope)
-        case "SUBSCRIPTION_LINK_EXPIRED":
-            await send_page(send, scope, 410, pages.expired(language), pages.FORM_HEADERS)
-        case "MESSAGE_GONE" | "MESSAGE_MISSING":
-            await send_page(send, scope, 410, pages.message_gone(language), pages.HEADERS)
-        case "REFERENCE_NOT_FOUND" | "INVALID_FIELD":
-            await send_page(send, scope, 400, pages.bad_request(language), pages.HEADERS)
-        case reason:
-            log.warning("special_link_unanswered", reason=reason)
-            await send_unavailable(send, scope)
 
 
 def _reason(error: grpc.RpcError) -> str:

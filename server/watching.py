@@ -12,7 +12,7 @@ from server.model.action import fill_text, text_fields
 from server.model.click import SpecialLink
 from server.model.link import CustomText, Form, Link, Redirect, form_fields
 from server.model.mailing import Mailing
-from server.model.url_fields import fill_url
+from server.model.url_fields import fill_url, url_fields
 from server.store.changes import ChangeStore, Lead, Position
 from server.store.destinations import NO_MAILING, answer_of, location
 
@@ -20,6 +20,7 @@ LOOK_SECONDS = 1.0
 MOST = 1000
 """Placements that are told at once."""
 
+_KNOWN_TO_ALL = {"link.name", "mailing.name"}
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -30,6 +31,8 @@ class Standing:
     answer: str | Page | SpecialLink
     lets_leave: bool = False
     """A click removes its recipient from something, which it does for one who is not to be tracked, too."""
+    depends_on_click: bool = False
+    """What a click gets has more in it, of who clicks or when, or is chosen by a script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,19 @@ def standing(lead: Lead) -> Standing:
     if isinstance(lead.to, SpecialLink):
         return Standing(lead.to)
     link, mailing = lead.to[0], lead.to[1] or NO_MAILING
-    return Standing(_answer(link, mailing), any(action.kind.only_removals() is not None for action in link.actions))
+    lets_leave = any(action.kind.only_removals() is not None for action in link.actions)
+    return Standing(_answer(link, mailing), lets_leave, _depends_on_click(link))
+
+
+def _depends_on_click(link: Link) -> bool:
+    match link.response:
+        case Form(url=url):
+            fields = {*form_fields(url)}
+        case Redirect(url=url):
+            fields = {*url_fields(url)}
+        case CustomText(html=html):
+            fields = {*form_fields(html)} & text_fields("", "", "", _NEVER).keys()
+    return bool(fields - _KNOWN_TO_ALL) or any(action.kind.script() for action in link.actions)
 
 
 def _answer(link: Link, mailing: Mailing) -> str | Page:

@@ -34,7 +34,9 @@ def told_messages(told: Told, before: Position) -> Iterator[click_service_pb2.Wa
 
 
 def _answer(standing: Standing, placement_ids: list[int]) -> click_service_pb2.PlacementAnswer:
-    answer = click_service_pb2.PlacementAnswer(placement_ids=placement_ids, lets_leave=standing.lets_leave)
+    answer = click_service_pb2.PlacementAnswer(
+        placement_ids=placement_ids, lets_leave=standing.lets_leave, depends_on_click=standing.depends_on_click
+    )
     match standing.answer:
         case str() as location:
             answer.location = location

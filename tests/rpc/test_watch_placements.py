@@ -10,7 +10,15 @@ from server.store.database import Database
 from tests.support.actions import interests, set_field
 from tests.support.campaign import Campaign, person
 from tests.support.stubs import Stubs, refused
-from trackedlinks.v1 import click_service_pb2, link_pb2, link_service_pb2, mailing_pb2, mailing_service_pb2
+from trackedlinks.v1 import (
+    click_service_pb2,
+    link_pb2,
+    link_service_pb2,
+    mailing_pb2,
+    mailing_service_pb2,
+    script_pb2,
+    script_service_pb2,
+)
 
 
 def watched(stubs: Stubs, position: str = "") -> Any:
@@ -130,3 +138,22 @@ async def test_bytes_that_are_no_message_are_refused(stubs: Stubs) -> None:
     watch: Any = stubs.channel.unary_stream("/trackedlinks.v1.ClickService/WatchPlacements")
     call = watch(b"\xff")
     assert (await refused(call.read())).reason == "MALFORMED_REQUEST"
+
+
+async def test_a_watcher_is_told_which_answers_depend_on_who_clicks_and_when(stubs: Stubs) -> None:
+    campaign = Campaign(stubs)
+    script = await stubs.scripts.CreateScript(script_service_pb2.CreateScriptRequest(script=script_pb2.Script(name="S", source="x = 1")))
+    for same in ("https://example.com/", "https://example.com/{{link.name}}?m={{mailing.name}}"):
+        await campaign.url((await campaign.link(url=same)).id)
+    await campaign.url((await campaign.link(text="{{link.name}} {{what}} {{")).id)
+    await campaign.url((await campaign.link(form=link_pb2.Form(url="https://example.com/{{mailing.name}}"))).id)
+    await campaign.url((await campaign.link(actions=[set_field("a", "{{recipient.name}}")])).id)
+    for text in ("{{ recipient.name }}", "{{click.time}}"):
+        await campaign.url((await campaign.link(text=text)).id)
+    for form in ("{{recipient.email}}", "{{click.time}}", "{{field.shoe size}}"):
+        await campaign.url((await campaign.link(form=link_pb2.Form(url=f"https://example.com/{form}"))).id)
+    await campaign.url((await campaign.link(actions=[link_pb2.LinkAction(script=link_pb2.RunScript(script_id=script.id))])).id)
+    field = await campaign.link(url="https://example.com/{{shop}}")
+    await campaign.mail(f'<a href="trackedlink:{field.id}">x</a>'.encode(), [person(1, merge_fields={"shop": "x"})])
+    told, _ = await all_of(watched(stubs))
+    assert [told[number].depends_on_click for number in sorted(told)] == [False] * 5 + [True] * 7
