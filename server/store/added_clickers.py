@@ -1,27 +1,29 @@
-"""Adds clickers to a selection or project, set-wise and in one transaction, however many they are."""
+"""Adds clickers to a selection or project, a slice at a time: between two of them the writer takes the clicks that wait."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, literal, not_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Select, and_, select
 
 from server.model.click import AddedClickers, ClickerTarget
 from server.model.crm import CatalogEntry
 from server.model.errors import DomainError, Reason, Violation
+from server.model.ids import person_of
 from server.store.click_tables import clicker
 from server.store.clickers import refuse_unknown, since_reset
 from server.store.crm_entries import entry_by_id, existing, insert_entry
-from server.store.crm_tables import MembershipRow, PersonRow
 from server.store.database import Database
 from server.store.link_rows import link
 from server.store.requests import RequestId, once
-from server.store.tables import table_of
+from server.store.sql import Statements
 
 MOST_SKIPPED = 100
 """Skipped clickers that are named; the others are counted."""
 
-_person = table_of(PersonRow)
-_membership = table_of(MembershipRow)
+SLICE = 500
+"""Clickers that are added in one transaction."""
 
 
 class AddedClickerStore:
@@ -33,24 +35,25 @@ class AddedClickerStore:
     def add(self, link_id: int, mailing_id: int, target: ClickerTarget, request: RequestId) -> AddedClickers:
         """Makes the clickers members of the target, which is made first where it is new.
 
-        Raises LINK_NOT_FOUND, MAILING_NOT_FOUND, REFERENCE_NOT_FOUND, ENTRY_NAME_TAKEN and REQUEST_ID_REUSED.
+        Raises LINK_NOT_FOUND, MAILING_NOT_FOUND, REFERENCE_NOT_FOUND, ENTRY_NAME_TAKEN and REQUEST_ID_REUSED. What was added before an
+        error stays; sent again, it adds the rest.
         """
 
-        def work(connection: Connection) -> AddedClickers:
-            refuse_unknown(connection, link_id, mailing_id)
-            entry = _entry(connection, target, request)
-            who = _recipients(link_id, mailing_id).subquery()
-            known = exists().where(_person.c.id == who.c.recipient / 2)
-            is_person = and_(who.c.recipient % 2 == 0, known)
-            total = _count(connection, select(func.count()).select_from(who))
-            persons = _count(connection, select(func.count()).select_from(who).where(is_person))
-            skipped = connection.execute(select(who.c.recipient).where(not_(is_person)).order_by(who.c.recipient).limit(MOST_SKIPPED))
-            members = _count(connection, _members(entry))
-            _join(connection, entry, select(who.c.recipient / 2).where(is_person))
-            added = _count(connection, _members(entry)) - members
-            return AddedClickers(entry, added, persons - added, total - persons, list(skipped.scalars()))
-
-        return self._database.write(work)
+        entry = self._database.write(lambda connection: _entry(connection, link_id, mailing_id, target, request))
+        added = AddedClickers(entry, 0, 0, 0, [])
+        last = 0
+        while recipients := self.recipients(link_id, mailing_id, last, SLICE):
+            last = recipients[-1]
+            persons, joined = self._database.write(partial(_join, target=replace(target, entry_id=entry.id), recipients=recipients))
+            skipped = [each for each in recipients if person_of(each) not in persons]
+            added = AddedClickers(
+                entry,
+                added.added_count + joined,
+                added.present_count + len(persons) - joined,
+                added.skipped_count + len(skipped),
+                [*added.skipped, *skipped][:MOST_SKIPPED],
+            )
+        return added
 
     def remember(self, target: ClickerTarget, request: RequestId) -> None:
         """Remembers what the request is for. Raises REQUEST_ID_REUSED when it came before and was for something else."""
@@ -67,14 +70,30 @@ class AddedClickerStore:
         return self._database.read(work)
 
 
-def _entry(connection: Connection, target: ClickerTarget, request: RequestId) -> CatalogEntry:
+def _entry(connection: Connection, link_id: int, mailing_id: int, target: ClickerTarget, request: RequestId) -> CatalogEntry:
+    refuse_unknown(connection, link_id, mailing_id)
     if target.new_name:
         draft = CatalogEntry(catalog=target.catalog, name=target.new_name)
         return entry_by_id(connection, once(connection, request, lambda: [insert_entry(connection, draft)])[0])
+    _refuse_missing(connection, target)
+    return entry_by_id(connection, target.entry_id)
+
+
+def _refuse_missing(connection: Connection, target: ClickerTarget) -> None:
+    """Raises REFERENCE_NOT_FOUND unless the target exists; it then does until the transaction ends."""
     if not existing(connection, [(target.catalog, target.entry_id)], locked=True):
         problem = Violation(f"{target.catalog.value}_id", f"the CRM has no {target.catalog.value} {target.entry_id}")
         raise DomainError(Reason.reference_not_found, f"{problem.field}: {problem.description}", [problem])
-    return entry_by_id(connection, target.entry_id)
+
+
+def _join(connection: Connection, target: ClickerTarget, recipients: Sequence[int]) -> tuple[set[int], int]:
+    """Makes those of the recipients members whom the CRM knows: who they are, and how many were no members before."""
+    statements = Statements(connection)
+    ids = [number for number in map(person_of, recipients) if number]
+    persons = {row.id for row in statements.matching("SELECT id FROM crm_person WHERE id IN", ids, statements.for_share("id"))}
+    _refuse_missing(connection, target)
+    rows = [(target.entry_id, person_id) for person_id in sorted(persons)]
+    return persons, sum(1 for _ in statements.inserted(_JOIN, rows, "ON CONFLICT DO NOTHING RETURNING person_id"))
 
 
 def _recipients(link_id: int, mailing_id: int) -> Select[Any]:
@@ -86,16 +105,4 @@ def _recipients(link_id: int, mailing_id: int) -> Select[Any]:
     return statement.where(clicker.c.mailing_id == mailing_id) if mailing_id else statement
 
 
-def _members(entry: CatalogEntry) -> Select[Any]:
-    return select(func.count()).select_from(_membership).where(_membership.c.entry_id == entry.id)
-
-
-def _join(connection: Connection, entry: CatalogEntry, person_ids: Select[Any]) -> None:
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    rows = person_ids.add_columns(literal(entry.id)).order_by(person_ids.selected_columns[0])
-    statement = insert(_membership).from_select(["person_id", "entry_id"], rows)
-    connection.execute(statement.on_conflict_do_nothing())
-
-
-def _count(connection: Connection, statement: Select[Any]) -> int:
-    return int(connection.execute(statement).scalar_one())
+_JOIN = "INSERT INTO crm_membership (entry_id, person_id)"

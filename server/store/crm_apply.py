@@ -24,6 +24,9 @@ KEPT = timedelta(days=30)
 MOST_REMOVED = 1000
 """Keys older than that which one request removes, so that none waits long for it."""
 
+MOST_AT_ONCE = 250
+"""Actions and their effects in one transaction: between two of them the writer takes the clicks that wait."""
+
 MOST_NAMED = 8
 """Ids in one reason, which has at most 300 characters."""
 
@@ -36,14 +39,20 @@ _Reference = tuple[Catalog, int]
 def apply_actions(database: Database, actions: Sequence[CrmAction], now: datetime) -> list[CrmResult]:
     """What became of each action, in order; what was applied is durable. Raises STORE_UNAVAILABLE, and then nothing is known.
 
-    All of them are one transaction. When the database refuses a value they are halved until the action that it stands in is alone.
+    Some share a transaction. When the database refuses a value they are halved until the action that it stands in is alone.
     """
+    if len(actions) > 1 and sum(len(action.effects) + 1 for action in actions) > MOST_AT_ONCE:
+        return _halved(database, actions, now)
     try:
         return database.write(lambda connection: _transact(connection, actions, now))
     except _REFUSALS as error:
         if len(actions) == 1:
             log.warning("effects_not_taken", key=actions[0].key, cause=type(error).__name__, exc_info=without_data(error))
             return [CrmResult(EffectsOutcome.refused, NOT_TAKEN)]
+    return _halved(database, actions, now)
+
+
+def _halved(database: Database, actions: Sequence[CrmAction], now: datetime) -> list[CrmResult]:
     middle = len(actions) // 2
     return apply_actions(database, actions[:middle], now) + apply_actions(database, actions[middle:], now)
 

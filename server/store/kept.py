@@ -1,9 +1,10 @@
 """What recipients of mailings brought, where special links or merge fields in URLs read it later, in the database."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -14,7 +15,15 @@ from server.store.types import from_microseconds, to_microseconds
 KEPT = timedelta(days=90)
 """How long after the mailing's send_time, and after the URLs were minted, values are kept. Source: DESIGN, A tracked URL."""
 
-SLICE = 1000
+SLICE = 200
+"""Recipients whose values are kept, or removed, in one transaction: between two of them the writer takes the clicks that wait."""
+
+MOST_CHARACTERS = 100_000
+"""Of values in one transaction, beyond those of one recipient."""
+
+
+_Row = tuple[int, int, int, str]
+"""Mailing, kept_key, time, and the values as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +48,8 @@ class KeptStore:
     def keep(self, mailing_id: int, values: Mapping[int, Mapping[str, str]], now: datetime) -> None:
         """Keeps what recipients, by kept_key, brought. What mails already out need stays: of each name the last value."""
         time = to_microseconds(now)
-
-        def work(connection: Connection) -> None:
-            statements = Statements(connection)
-            before = kept_fields(statements, ((mailing_id, key) for key in values), statements.for_update("mailing_id, recipient"))
-            merged = {key: {**before.get((mailing_id, key), {}), **fields} for key, fields in sorted(values.items())}
-            rows = [(mailing_id, key, time, json.dumps(fields)) for key, fields in merged.items()]
-            statements.each(_KEEP, rows)
-
-        if values:
-            self._database.write(work)
+        for rows in _slices([(mailing_id, key, time, json.dumps(fields)) for key, fields in sorted(values.items())]):
+            self._database.write(partial(_keep, rows=rows, values=values))
 
     def of(self, mailing_id: int, key: int) -> Kept | None:
         """What is kept of one recipient, by kept_key."""
@@ -64,7 +65,8 @@ class KeptStore:
         before = to_microseconds(now - KEPT)
 
         def old(connection: Connection) -> list[tuple[int, int, int]]:
-            return [(row.mailing_id, row.recipient, before) for row in Statements(connection).rows(_OLD, (before, before, SLICE))]
+            rows = Statements(connection).rows(_OLD, (before, before, SLICE))
+            return sorted((row.mailing_id, row.recipient, before) for row in rows)
 
         rows = self._database.read(old)  # the search is no work for the one who writes clicks
         if rows:
@@ -72,21 +74,44 @@ class KeptStore:
         return len(rows) == SLICE
 
 
-def kept_fields(statements: Statements, keys: Iterable[tuple[int, int]], suffix: str = "") -> dict[tuple[int, int], Mapping[str, str]]:
+def kept_fields(statements: Statements, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Mapping[str, str]]:
     """The values that are kept, by mailing and kept_key."""
     select = "SELECT mailing_id, recipient, fields FROM kept WHERE (mailing_id, recipient) IN"
-    rows = statements.matching(select, _sorted(keys), suffix)
+    rows = statements.matching(select, _sorted(keys))
     return {(row.mailing_id, row.recipient): json.loads(row.fields) for row in rows}
+
+
+def _keep(connection: Connection, rows: Sequence[_Row], values: Mapping[int, Mapping[str, str]]) -> None:
+    """Keeps these rows, with what was kept before of the names that they do not have."""
+    statements = Statements(connection)
+    texts = {(mailing_id, key): fields for mailing_id, key, _, fields in rows}
+    there = statements.inserted(_KEEP, rows, _KEEP_END)
+    merged = [
+        (json.dumps({**json.loads(row.fields), **values[row.recipient]}), row.mailing_id, row.recipient)
+        for row in there
+        if row.fields != texts[row.mailing_id, row.recipient]
+    ]
+    statements.each(_MERGE, merged)
+
+
+def _slices(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
+    some: list[_Row] = []
+    for row in rows:
+        if some and (len(some) == SLICE or sum(len(each[3]) for each in some) + len(row[3]) > MOST_CHARACTERS):
+            yield some
+            some = []
+        some.append(row)
+    if some:
+        yield some
 
 
 def _sorted(recipients: Iterable[tuple[int, int]]) -> Sequence[tuple[int, int]]:
     return sorted(set(recipients))
 
 
-_KEEP = """
-INSERT INTO kept (mailing_id, recipient, time, fields) VALUES (?, ?, ?, ?)
-ON CONFLICT (mailing_id, recipient) DO UPDATE SET time = excluded.time, fields = excluded.fields
-"""
+_KEEP = "INSERT INTO kept (mailing_id, recipient, time, fields)"
+_KEEP_END = "ON CONFLICT (mailing_id, recipient) DO UPDATE SET time = excluded.time RETURNING mailing_id, recipient, fields"
+_MERGE = "UPDATE kept SET fields = ? WHERE mailing_id = ? AND recipient = ?"
 _PURGE = "DELETE FROM kept WHERE mailing_id = ? AND recipient = ? AND time < ?"
 _OLD = """
 SELECT kept.mailing_id, kept.recipient FROM kept JOIN mailing ON mailing.id = kept.mailing_id

@@ -78,9 +78,13 @@ class LinkStore:
         def work(connection: Connection) -> int:
             folder_exists(connection, folder_id)
             # In the order in which clicks hold links, or the two could wait for each other.
-            connection.execute(select(link.c.id).where(link.c.id.in_(ids)).order_by(link.c.id).with_for_update()).all()
-            for found in by_ids(connection, ids):
-                refuse_local(found, "has no folder")
+            there = select(link.c.id, link.c.mailing_id).where(link.c.id.in_(ids)).order_by(link.c.id).with_for_update()
+            mailings = {row.id: row.mailing_id for row in connection.execute(there)}
+            for link_id in ids:
+                if link_id not in mailings:
+                    raise _not_found(link_id)
+                if mailings[link_id]:
+                    raise _is_local(link_id, mailings[link_id], "has no folder")
             stamp = {"folder_id": folder_id, "updater": user, "update_time": now, "revision": link.c.revision + 1}
             moved = connection.execute(update(link).where(link.c.id.in_(ids), link.c.folder_id != folder_id).values(**stamp))
             return moved.rowcount
@@ -134,7 +138,7 @@ def by_ids(connection: Connection, ids: Sequence[int]) -> list[CountedLink]:
     found = {row.id: _link(row) for row in connection.execute(_counted().where(link.c.id.in_(set(ids))))}
     for link_id in ids:
         if link_id not in found:
-            raise DomainError(Reason.link_not_found, f"there is no link {link_id}", id=link_id)
+            raise _not_found(link_id)
     return [found[link_id] for link_id in ids]
 
 
@@ -142,7 +146,7 @@ def locked(connection: Connection, link_id: int, etag: str) -> Link:
     """The link as it is until the transaction ends. Raises LINK_NOT_FOUND and ETAG_MISMATCH."""
     row = connection.execute(select(link).where(link.c.id == link_id).with_for_update()).first()
     if row is None:
-        raise DomainError(Reason.link_not_found, f"there is no link {link_id}", id=link_id)
+        raise _not_found(link_id)
     current = as_link(row)
     if etag and etag != current.etag:
         raise etag_mismatch("link", link_id, current.etag)
@@ -152,7 +156,15 @@ def locked(connection: Connection, link_id: int, etag: str) -> Link:
 def refuse_local(found: Link, why: str) -> None:
     """Raises LINK_IS_LOCAL for a link that belongs to one mailing."""
     if found.mailing_id:
-        raise DomainError(Reason.link_is_local, f"link {found.id} is local to mailing {found.mailing_id} and {why}", id=found.id)
+        raise _is_local(found.id, found.mailing_id, why)
+
+
+def _not_found(link_id: int) -> DomainError:
+    return DomainError(Reason.link_not_found, f"there is no link {link_id}", id=link_id)
+
+
+def _is_local(link_id: int, mailing_id: int, why: str) -> DomainError:
+    return DomainError(Reason.link_is_local, f"link {link_id} is local to mailing {mailing_id} and {why}", id=link_id)
 
 
 def _link(row: Any) -> CountedLink:

@@ -5,9 +5,10 @@ changes nothing.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -24,7 +25,7 @@ from server.store.pages import Key, Page
 from server.store.sql import Statements, click_id_of
 from server.store.types import to_microseconds
 
-SLICE = 500
+SLICE = 100
 """Rows that are made dead, or tried again, in one transaction."""
 
 MANY = 200
@@ -145,14 +146,22 @@ class OutboxStore:
         """Has dead rows tried again from the start of the schedule, slice by slice; how many. 0 and None narrow nothing."""
         narrowed = {"link_id": link_id, "mailing_id": mailing_id, "action_id": action_id}
         chosen = {column: value for column, value in narrowed.items() if value}
+        where = " AND ".join(["state = ?", *(f"{column} = ?" for column in chosen), "(click_id, position) > (?, ?)"])
+        values = [int(ActionState.dead), *chosen.values()]
+        place = (click_id, -1) if click_id is not None else (bytes(16), -1)
 
-        def work(connection: Connection) -> int:
+        def next_dead(connection: Connection) -> list[tuple[Any, int]]:
             statements = Statements(connection)
-            values: list[Any] = [int(ActionState.dead), *chosen.values()]
-            where = " AND ".join(["state = ?", *(f"{column} = ?" for column in chosen)])
+            beyond = [*values, statements.click_id(place[0]), place[1]]
+            only = " AND click_id = ?" if click_id is not None else ""
             if click_id is not None:
-                where, values = f"{where} AND click_id = ?", [*values, statements.click_id(click_id)]
-            rows = list(statements.rows(f"{_SELECT_DEAD} WHERE {where} LIMIT {SLICE}{statements.skipping_locked}", values))
+                beyond.append(statements.click_id(click_id))
+            rows = statements.rows(f"{_KEYS} WHERE {where}{only} ORDER BY click_id, position LIMIT {SLICE}", beyond)
+            return [(row.click_id, row.position) for row in rows]
+
+        def revive(connection: Connection, keys: Sequence[tuple[Any, int]]) -> int:
+            statements = Statements(connection)
+            rows = statements.matching(f"{_SELECT_DEAD} (click_id, position) IN", keys, statements.skipping_locked)
             kinds = _kinds_now(connection, {row.link_id for row in rows})
             revived = [(_destination_now(row, kinds), to_microseconds(now), row.click_id, row.position) for row in rows]
             statements.each(_REVIVE, revived)
@@ -160,10 +169,14 @@ class OutboxStore:
             statements.each("DELETE FROM gone_receiver WHERE action_id = ?", [(each,) for each in sorted({row.action_id for row in rows})])
             return len(rows)
 
-        return self._in_slices(work)
+        total = 0
+        while keys := self._database.read(next_dead):  # the search is no work for the one who writes clicks
+            total += self._database.write(partial(revive, keys=keys))
+            place = (click_id_of(keys[-1][0]), keys[-1][1])
+        return total
 
     def _bury(self, where: str, values: Sequence[Any], reason: str, now: datetime) -> None:
-        """Makes dead what is not leased."""
+        """Makes dead what is not leased, a slice in each transaction: between two of them the writer takes the clicks that wait."""
 
         def work(connection: Connection) -> int:
             statements = Statements(connection)
@@ -175,16 +188,8 @@ class OutboxStore:
             statements.each(_BURY_RUN, [(dead, reason, row.click_id, row.position) for row in rows])
             return len(rows)
 
-        self._in_slices(work)
-
-    def _in_slices(self, work: Callable[[Connection], int]) -> int:
-        """How many rows were worked on, a slice in each transaction: between two of them the writer takes the clicks that wait."""
-        total = 0
-        while count := self._database.write(work):
-            total += count
-            if count < SLICE:
-                break
-        return total
+        while self._database.write(work) == SLICE:
+            pass
 
     def receivers(self, after: Key | None, size: int) -> Page[Receiver]:
         """The destinations for which something is left, by name, with how much."""
@@ -296,7 +301,8 @@ _LOCK_LEASES = "SELECT pg_advisory_xact_lock(?, ?), set_config('enable_bitmapsca
 _TIME_HAS_COME = "SELECT 1 FROM outbox WHERE destination = ? AND next_time <= ? LIMIT ?"
 _ANY_DUE = "SELECT 1 FROM outbox AS o WHERE o.destination = ?"
 _SELECT_DUE = f"SELECT {_ROW} FROM outbox AS o WHERE o.destination = ?"
-_SELECT_DEAD = "SELECT click_id, position, action_id, link_id, destination FROM outbox"
+_KEYS = "SELECT click_id, position FROM outbox"
+_SELECT_DEAD = "SELECT click_id, position, action_id, link_id, destination FROM outbox WHERE state = 6 AND"
 _LEASE = "UPDATE outbox SET lease_time = ?, fence = fence + 1 WHERE click_id = ? AND position = ?"
 _KEEP = """
 UPDATE outbox SET state = ?, attempts = ?, schedule_step = ?, next_time = ?, lease_time = 0, last_error = ?

@@ -1,6 +1,7 @@
 """Placements and addresses in the database: what URLs are minted from."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -16,6 +17,9 @@ from server.store.sql import Statements
 from server.store.tables import PlacementRow, table_of
 
 placement = table_of(PlacementRow)
+
+SLICE = 200
+"""Addresses that are numbered in one transaction: between two of them the writer takes the clicks that wait."""
 
 
 class PlacementStore:
@@ -43,7 +47,14 @@ class PlacementStore:
 
     def addresses(self, emails: Sequence[str]) -> dict[str, int]:
         """The address ids of these e-mail addresses, made where there is none; addresses that DOMAIN calls one have one id."""
-        return self._database.write(lambda connection: address_ids(Statements(connection), emails)) if emails else {}
+        found: dict[str, int] = {}
+        for start in range(0, len(emails), SLICE):
+            found |= self._database.write(partial(_addresses, emails=emails[start : start + SLICE]))
+        return found
+
+
+def _addresses(connection: Connection, emails: Sequence[str]) -> dict[str, int]:
+    return address_ids(Statements(connection), emails)
 
 
 def address_ids(statements: Statements, emails: Sequence[str]) -> dict[str, int]:

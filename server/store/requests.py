@@ -13,6 +13,9 @@ from server.store.tables import RequestRow, table_of
 
 KEPT = timedelta(hours=24)
 
+MOST_REMOVED = 100
+"""Requests older than that which a new one removes: all of a busy day at once would hold up clicks."""
+
 _request = table_of(RequestRow)
 
 
@@ -43,7 +46,8 @@ def once(connection: Connection, request: RequestId, make: Callable[[], list[int
         return make()
     if connection.dialect.name == "postgresql":  # sent twice at once, the second waits and finds what the first made
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(request.id, 0))))
-    connection.execute(delete(_request).where(_request.c.create_time < request.time - KEPT))
+    old = select(_request.c.id).where(_request.c.create_time < request.time - KEPT).order_by(_request.c.create_time).limit(MOST_REMOVED)
+    connection.execute(delete(_request).where(_request.c.id.in_(old.with_for_update(skip_locked=True))))
     found = connection.execute(select(_request.c.digest, _request.c.resource_ids).where(_request.c.id == request.id)).first()
     if found is not None:
         if bytes(found.digest) != request.digest:

@@ -11,7 +11,7 @@ from server.store.placements import placement
 from server.store.sql import Statements
 from server.store.tally import lock_recipients
 
-SLICE = 500
+SLICE = 200
 
 _Place = tuple[int, int, bytes]
 """A click by its placement, its link's generation and its id."""
