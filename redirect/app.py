@@ -17,6 +17,7 @@ from uuid_utils import uuid7
 from redirect import pages, token
 from redirect.clicks import ClickStream
 from redirect.journal import Journal
+from redirect.keeping import Keeping
 from redirect.recording import Recording
 from redirect.replay import Replay
 from redirect.sending import language_of, send_answer, send_not_found, send_page, send_unavailable
@@ -197,7 +198,7 @@ def create(settings: Settings | None = None, clock: Clock = time.time_ns) -> Sta
         return response
 
     routes: list[BaseRoute] = [
-        TokenRoute(TokenEndpoint(verifier, Recording(stream, journal, snapshot), special, clock)),
+        TokenRoute(TokenEndpoint(verifier, Recording(stream, journal, snapshot, Keeping(keys)), special, clock)),
         Route("/healthz", _health),
         Route("/readyz", readiness),
         Route("/robots.txt", _robots),

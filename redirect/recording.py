@@ -3,17 +3,19 @@
 from redirect.clicks import ClickStream
 from redirect.complaint import Complaint
 from redirect.journal import Journal, JournalFailed
-from redirect.snapshot import Snapshot
+from redirect.keeping import Keeping
+from redirect.snapshot import Known, Snapshot
 from redirect.waiting import Answer, Request
 
 
 class Recording:
     """Makes clicks durable, one way or the other."""
 
-    def __init__(self, stream: ClickStream, journal: Journal, snapshot: Snapshot) -> None:
+    def __init__(self, stream: ClickStream, journal: Journal, snapshot: Snapshot, keeping: Keeping) -> None:
         self._stream = stream
         self._journal = journal
         self._snapshot = snapshot
+        self._keeping = keeping
         self._unknown = Complaint("placement_unknown_to_server", "has it another database, or one that is empty or was put back?")
 
     async def record(self, click: Request, placement_id: int) -> Answer | None:
@@ -32,11 +34,11 @@ class Recording:
         known = await self._snapshot.answer(placement_id)
         if known is None:
             if answer is None:
-                await self._kept(click)
+                await self._kept(click, known)
                 answer = await self._stream.record_late(click)
             return answer
         special = known.answer.WhichOneof("result") == "special_link"
-        kept = not special and await self._kept(click)
+        kept = not special and await self._kept(click, known)
         if answer is None and (known.depends_on_click or not kept):
             answer = await self._stream.record_late(click)
             if answer is not None and not _is_refusal(answer):
@@ -45,10 +47,10 @@ class Recording:
             self._unknown.tell(placement=placement_id)
         return known.answer if kept else None
 
-    async def _kept(self, click: Request) -> bool:
+    async def _kept(self, click: Request, known: Known | None) -> bool:
         """Whether the click is in the journal now."""
         try:
-            await self._journal.append(click.SerializeToString())
+            await self._journal.append(self._keeping.content(click, known))
         except JournalFailed:
             return False
         return True

@@ -96,11 +96,11 @@ class SeenClick:
         return 0 if self.prepared is None else 2 if self.prepared.final else 1
 
     def is_same(self, other: "SeenClick") -> bool:
-        """Whether another one with its id came with the same token."""
+        """Whether another one with its id has the same token; of who is not to be tracked front doors keep one for nobody."""
         if self is other:
             return True
-        mine = (self.placement_id, self.recipient, self.test, self.do_not_track)
-        return mine == (other.placement_id, other.recipient, other.test, other.do_not_track)
+        mine = (self.placement_id, self.identity, self.test, self.do_not_track)
+        return mine == (other.placement_id, other.identity, other.test, other.do_not_track)
 
     @property
     def microseconds(self) -> int:
