@@ -112,12 +112,14 @@ class SeenClick:
 class Answer:
     """What a click is answered by, as it is stored: an ASCII location to redirect to, or the text of a page before it is filled in.
 
-    `form` is a URL that is filled in for the recipient each time: what was filled in is stored nowhere.
+    `form` is a URL that is filled in for the recipient each time: what was filled in is stored nowhere. `brought` = True: with what the
+    recipient brought (merge fields); else with what is known of the recipient.
     """
 
     location: str = ""
     text: str = ""
     form: str = ""
+    brought: bool = False
 
 
 class Click(SQLModel):

@@ -8,7 +8,6 @@ from typing import Any
 
 from server.model.click import Answer, Evidence, SeenClick, Verdict
 from server.model.ids import NOBODY
-from server.model.link import Redirect
 from server.model.recorded_click import StoredClick
 from server.store.destinations import Destination
 from server.store.sql import Insert, Statements, click_id_of
@@ -25,6 +24,7 @@ class NewClick:
     seen: SeenClick
     destination: Destination
     filled: Answer | None = None
+    chosen: Answer | None = None
     verdict: Verdict = field(init=False)
     acts: bool = field(init=False)
     """Whether the link's actions run: it is a human's and no test. A reset changes nothing about what a click asks for."""
@@ -39,17 +39,13 @@ class NewClick:
 
     @property
     def answer(self) -> Answer:
-        """What it is answered by: what its placement leads to, filled in for the recipient where that is a form."""
-        return self.filled or self.destination.answer
+        """What it is answered by: what a script has chosen, or what its placement leads to, a form filled in for the recipient."""
+        return self.chosen or self.filled or self.destination.answer
 
     @property
     def stored_answer(self) -> Answer:
-        """What is stored of it: never what a recipient brought, or what is known of one who is not to be tracked. It is filled in again."""
-        unfilled = self.destination.answer
-        if not unfilled.form:
-            return self.answer
-        brought = isinstance(self.destination.link.response, Redirect)
-        return unfilled if brought or self.seen.do_not_track else self.answer
+        """What is stored of it: never what a recipient brought, or what is known of one. It is filled in again each time."""
+        return self.chosen or self.destination.answer
 
     @property
     def counts(self) -> bool:
@@ -96,7 +92,7 @@ class Interned:
 
 
 def _is_short(each: Evidence | Answer) -> bool:
-    """Whether it may be remembered: a form that is filled in for each recipient can be long, and hardly any two are alike."""
+    """Whether it may be remembered: texts are long, and where a script sends each recipient hardly any two are alike."""
     return isinstance(each, Evidence) or len(each.location) + len(each.text) + len(each.form) <= MOST_REMEMBERED
 
 
@@ -136,7 +132,7 @@ def evidence_of(text: str) -> Evidence:
 
 def _stored(row: Any) -> StoredClick:
     _, placement_id, recipient, verdict, test, evidence, answer = row
-    return StoredClick(placement_id, recipient, Verdict(verdict), bool(test), evidence_of(evidence), Answer(**json.loads(answer)))
+    return StoredClick(placement_id, recipient, Verdict(verdict), bool(test), evidence_of(evidence), _answer_of(answer))
 
 
 def _text(shared: Evidence | Answer) -> str:
@@ -144,8 +140,17 @@ def _text(shared: Evidence | Answer) -> str:
         case Evidence():
             return json.dumps([shared.method, shared.prefetch, shared.user_agent])
         case Answer():
-            parts = {"text": shared.text} if shared.text else {"form": shared.form} if shared.form else {"location": shared.location}
-            return json.dumps(parts)
+            if shared.form:
+                return json.dumps({"redirect" if shared.brought else "form": shared.form})
+            return json.dumps({"text": shared.text} if shared.text else {"location": shared.location})
+
+
+def _answer_of(text: str) -> Answer:
+    match json.loads(text):
+        case {"redirect": url}:
+            return Answer(form=url, brought=True)
+        case parts:
+            return Answer(**parts)
 
 
 def _key(text: str) -> bytes:

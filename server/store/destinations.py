@@ -135,7 +135,7 @@ def answer_of(to_link: Link, in_mailing: Mailing) -> Answer:
     """What a click on this link in this mailing is answered by."""
     match to_link.response:
         case Redirect(url=url):
-            return Answer(form=url) if url_fields(url) else location(url, in_mailing)
+            return Answer(form=url, brought=True) if url_fields(url) else location(url, in_mailing)
         case CustomText(html=html):
             return Answer(text=html)
         case Form(url=url):

@@ -8,7 +8,7 @@ from server.model.action import ActionOutcome, ActionState, fill_text, text_fiel
 from server.model.click import Prepared, SeenClick, click_time
 from server.model.crm import Contact
 from server.model.ids import address_of, person_of
-from server.model.link import EXTRA_FIELD, Redirect, form_fields
+from server.model.link import EXTRA_FIELD, form_fields
 from server.model.recorded_click import StoredClick
 from server.model.url_fields import MOST_FILLED, fill_url, filled_length
 from server.store.click_rows import NewClick
@@ -22,12 +22,12 @@ def fill_forms(statements: Statements, new: Mapping[bytes, NewClick], persons: M
     on_forms = [click for click in new.values() if click.destination.answer.form]
     if not on_forms:
         return {**new}
-    kept = kept_fields(statements, (_place(click) for click in on_forms if isinstance(click.destination.link.response, Redirect)))
+    kept = kept_fields(statements, (_place(click) for click in on_forms if click.destination.answer.brought))
     emails = addresses(statements, (address_of(click.seen.recipient) for click in on_forms))
     extra = _extra_fields(statements, on_forms)
     filled = dict(new)
     for click in on_forms:
-        if isinstance(click.destination.link.response, Redirect):
+        if click.destination.answer.brought:
             filled[click.seen.id] = _redirect(click, click.destination.answer.form, kept.get(_place(click), {}))
         else:
             filled[click.seen.id] = _filled(click, persons, emails, extra)
@@ -37,15 +37,15 @@ def fill_forms(statements: Statements, new: Mapping[bytes, NewClick], persons: M
 def filled_again(
     statements: Statements,
     stored: Mapping[bytes, StoredClick],
-    batch: Iterable[SeenClick],
+    again: Iterable[SeenClick],
     destinations: Mapping[int, Destination],
     persons: Mapping[int, Contact],
 ) -> dict[bytes, StoredClick]:
-    """The stored clicks, those whose answers are stored unfilled filled in once more, with what is known now."""
+    """The stored clicks, those whose answers are stored unfilled filled in for who comes again, with what is known now."""
     unfilled = {
         seen.id: NewClick(seen, replace(destinations[seen.placement_id], answer=stored[seen.id].answer))
-        for seen in batch
-        if seen.id in stored and stored[seen.id].answer.form and seen.placement_id in destinations
+        for seen in again
+        if seen.id in stored and stored[seen.id].answer.form
     }
     filled = fill_forms(statements, unfilled, persons)
     return {click_id: replace(click, answer=filled[click_id].answer) if click_id in filled else click for click_id, click in stored.items()}
@@ -61,7 +61,7 @@ def _redirected(click: NewClick, prepared: Prepared, outcomes: Sequence[ActionOu
     decisions = prepared.decisions
     done = (outcome.action_id for outcome in outcomes if outcome.state is ActionState.done and outcome.action_id in decisions)
     urls = [url for action_id in done if (url := decisions[action_id].return_url)]
-    return replace(click, filled=location(urls[-1], click.destination.mailing)) if urls else click
+    return replace(click, chosen=location(urls[-1], click.destination.mailing)) if urls else click
 
 
 def _place(click: NewClick) -> tuple[int, int]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from server.model.click import SeenClick
+from server.model.click import Answer, SeenClick
 from server.model.ids import address_of, person_of
-from server.model.link import EXTRA_FIELD, Form, form_fields
+from server.model.link import EXTRA_FIELD, form_fields
+from server.model.recorded_click import StoredClick
 from server.model.script import ScriptCall, Unprepared, variables_of
 from server.store.click_rows import NewClick
 from server.store.crm import cards
@@ -34,23 +35,26 @@ def unprepared(statements: Statements, new: Iterable[NewClick], crm_is_remote: b
     return found
 
 
-def shown_without_name(batch: Iterable[SeenClick], destinations: Mapping[int, Destination]) -> dict[bytes, Unprepared]:
-    """Those of the clicks, recorded before, whose page names a person of a remote CRM; of each one is in the batch."""
+def shown_without_name(again: Iterable[SeenClick], stored: Mapping[bytes, StoredClick]) -> dict[bytes, Unprepared]:
+    """Those of the clicks that come again whose answer names a person of a remote CRM."""
     found: dict[bytes, Unprepared] = {}
-    for seen in batch:
-        destination = destinations.get(seen.placement_id)
-        if destination and seen.prepared is None and destination.answer.text and (person_id := _card_wanted(seen, destination, acts=False)):
+    for seen in again:
+        if seen.prepared is None and (person_id := _named_in(seen, stored[seen.id].answer)):
             found[seen.id] = Unprepared([], person_id)
     return found
 
 
 def _card_wanted(seen: SeenClick, destination: Destination, acts: bool) -> int:
     """The person whose card the answer or a script needs; 0 when none does."""
-    answer = destination.answer
-    is_form = isinstance(destination.link.response, Form)
-    in_form = is_form and any(name.startswith(("recipient.", EXTRA_FIELD)) for name in form_fields(answer.form))
     runs_script = acts and not seen.do_not_track and any(action.kind.script() for action in destination.link.actions)
-    return person_of(seen.recipient) if in_form or "recipient.name" in answer.text or runs_script else 0
+    return person_of(seen.recipient) if runs_script else _named_in(seen, destination.answer)
+
+
+def _named_in(seen: SeenClick, answer: Answer) -> int:
+    """The person whose card the answer needs; 0 when it needs none."""
+    is_form = answer.form and not answer.brought
+    in_form = is_form and any(name.startswith(("recipient.", EXTRA_FIELD)) for name in form_fields(answer.form))
+    return person_of(seen.recipient) if in_form or "recipient.name" in answer.text else 0
 
 
 def _calls(statements: Statements, scripted: Iterable[NewClick], crm_is_remote: bool) -> dict[bytes, list[ScriptCall]]:

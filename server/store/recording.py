@@ -1,6 +1,6 @@
 """The group commit: a batch of clicks, with all that they count and make happen, in one transaction. Runs in the writer thread."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -105,13 +105,13 @@ class Recorder:
 
         waiting = unprepared(statements, new.values(), self._crm_is_remote) if ask_first else {}
         if self._crm_is_remote:
-            waiting |= shown_without_name((seen for seen in leading.values() if seen.id in stored), destinations)
+            waiting |= shown_without_name((seen for seen in leading.values() if seen.id in stored), stored)
         if waiting:
             new = {click_id: click for click_id, click in new.items() if click_id not in waiting}
         tally = Tally(new.values())
         tally.settle(statements)
         acting = [click for click in new.values() if click.acts and click.destination.link.actions]
-        contacts = self._contacts(statements, batch, destinations, acting)
+        contacts = self._contacts(statements, leading.values(), destinations, stored, acting)
         runs = ActionRuns(
             statements,
             acting,
@@ -134,12 +134,17 @@ class Recorder:
         return _Results(destinations, special, leading, stored, new, waiting, outcomes, runs.for_remote_crm(), contacts.persons).of(batch)
 
     def _contacts(
-        self, statements: Statements, batch: Sequence[SeenClick], destinations: Mapping[int, Destination], acting: Sequence[NewClick]
+        self,
+        statements: Statements,
+        leading: Collection[SeenClick],
+        destinations: Mapping[int, Destination],
+        stored: Mapping[bytes, StoredClick],
+        acting: Sequence[NewClick],
     ) -> Contacts:
         if self._crm_is_remote:
-            persons = remote_persons(batch)
+            persons = remote_persons(leading)
         else:
-            persons = embedded_persons(statements, _persons_needed(batch, destinations, acting))
+            persons = embedded_persons(statements, _persons_needed(leading, destinations, stored, acting))
         return Contacts(persons, addresses_for(statements, acting))
 
 
@@ -161,11 +166,20 @@ def _leading(
     return leading
 
 
-def _persons_needed(batch: Sequence[SeenClick], destinations: Mapping[int, Destination], acting: Sequence[NewClick]) -> set[int]:
+def _persons_needed(
+    leading: Iterable[SeenClick],
+    destinations: Mapping[int, Destination],
+    stored: Mapping[bytes, StoredClick],
+    acting: Iterable[NewClick],
+) -> set[int]:
     """Those whose actions run, and those whose answer may name them: a text, or a form."""
     shown = {placement_id for placement_id, destination in destinations.items() if not destination.answer.location}
     needed = {person_of(click.seen.recipient) for click in acting}
-    return needed | {person_of(seen.recipient) for seen in batch if seen.placement_id in shown} if shown else needed
+    if shown:
+        needed |= {person_of(seen.recipient) for seen in leading if seen.placement_id in shown}
+    if stored:  # what it was answered by first may be another kind of answer
+        needed |= {person_of(seen.recipient) for seen in leading if seen.id in stored and not stored[seen.id].answer.location}
+    return needed
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,3 +217,15 @@ async def test_the_same_click_while_its_card_is_fetched_is_one_click_and_names_t
         assert {answer.page.html for answer in answers} == {"<p>Thank you, Kari Nordmann</p>"}
         assert sorted(answer.duplicate for answer in answers) == [False] + [True] * 5
     assert (await campaign.counts(link.id))[0] == 4
+
+
+async def test_the_same_click_on_a_form_is_filled_in_again_from_the_other_crm(campaign: Campaign) -> None:
+    draft = link_pb2.Link(name="F", form=link_pb2.Form(url="https://example.com/?n={{recipient.name}}"))
+    link = await campaign.stubs.links.CreateLink(link_service_pb2.CreateLinkRequest(link=draft))
+    token = (await campaign.url(link.id, person(KARI))).rpartition("/")[2]
+    same = click_service_pb2.RecordClickRequest(click_id=str(uuid7()), token=token)
+    answers = [await campaign.stubs.clicks.RecordClick(same) for _ in range(2)]
+    assert [(answer.location, answer.duplicate) for answer in answers] == [
+        ("https://example.com/?n=Kari%20Nordmann", False),
+        ("https://example.com/?n=Kari%20Nordmann", True),
+    ]

@@ -1,10 +1,12 @@
 """The form response: the recipient is sent to a form with what is known of them filled in."""
 
+import json
 from typing import Any
 
 import pytest
 from uuid_utils import uuid7
 
+from server.store.database import Database
 from tests.support.campaign import Campaign, person
 from tests.support.databases import on_one_database
 from tests.support.stubs import Stubs, refused
@@ -65,6 +67,43 @@ async def test_the_same_click_gets_its_first_address_and_analytics_come_before_t
     await campaign.stubs.links.UpdateLink(link_service_pb2.UpdateLinkRequest(link=change))
     assert await location(campaign, url, click_id) == first
     assert (await location(campaign, url)).startswith("https://example.com/other?")
+
+
+async def test_no_table_has_what_a_form_was_filled_in_with_and_the_same_click_is_filled_in_again(
+    campaign: Campaign, database: Database
+) -> None:
+    url = "https://example.com/{{recipient.name}}?e={{recipient.email}}&s={{field.size}}"
+    link = await form(campaign, url)
+    kari = await campaign.person("Kari Secret", email="secret@example.com", extra_fields={"size": "Hidden 42"})
+    to_kari, to_address = (
+        await campaign.url(link.id, person(kari)),
+        await campaign.url(link.id, mailing_pb2.Recipient(email="x@example.com")),
+    )
+    ids = [str(uuid7()), str(uuid7())]
+    first = [await location(campaign, each, click_id) for each, click_id in zip((to_kari, to_address), ids, strict=True)]
+    assert first == ["https://example.com/Kari%20Secret?e=secret%40example.com&s=Hidden%2042", "https://example.com/?e=x%40example.com&s="]
+    stored = database.read(lambda connection: connection.exec_driver_sql("SELECT value FROM interned").scalars().all())
+    assert sorted(stored) == ['["GET", false, ""]', json.dumps({"form": url})]
+    for response in (
+        {"redirect": link_pb2.Redirect(url="https://example.com/new")},
+        {"custom_text": link_pb2.CustomText(html="<p>new</p>")},
+    ):
+        change = link_pb2.Link(id=link.id, **response)
+        await campaign.stubs.links.UpdateLink(link_service_pb2.UpdateLinkRequest(link=change))
+        assert [await location(campaign, each, click_id) for each, click_id in zip((to_kari, to_address), ids, strict=True)] == first
+
+
+async def test_a_merge_field_and_a_form_are_told_apart_when_a_link_changes_from_one_to_the_other(campaign: Campaign) -> None:
+    merged, filled = "https://example.com/?n={{ recipient.name }}", "https://example.com/?n={{recipient.name}}&form"
+    link = await campaign.link(url=merged)
+    kari = person(await campaign.person("Kari of the CRM"), merge_fields={"recipient.name": "Kari of the mailing"})
+    _, ((url,),) = await campaign.mail(f'<a href="trackedlink:{link.id}">x</a>'.encode(), [kari])
+    before, after = str(uuid7()), str(uuid7())
+    assert await location(campaign, url, before) == "https://example.com/?n=Kari%20of%20the%20mailing"
+    change = link_pb2.Link(id=link.id, form=link_pb2.Form(url=filled))
+    await campaign.stubs.links.UpdateLink(link_service_pb2.UpdateLinkRequest(link=change))
+    assert await location(campaign, url, after) == "https://example.com/?n=Kari%20of%20the%20CRM&form"
+    assert await location(campaign, url, before) == "https://example.com/?n=Kari%20of%20the%20mailing"
 
 
 @on_one_database

@@ -1,7 +1,9 @@
 """What migrations do to what is stored already, on each kind of database."""
 
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:
 def intern(database: Database, *values: object) -> None:
     """Stores what clicks share, numbered from 1."""
     texts = enumerate(map(json.dumps, values), 1)
-    insert(database, "interned", *({"id": number, "key": bytes([number] * 16), "value": text} for number, text in texts))
+    insert(database, "interned", *({"id": number, "key": number.to_bytes(16, "big"), "value": text} for number, text in texts))
     if not database.is_sqlite:
         database.write(lambda connection: connection.execute(sa.text(f"SELECT setval('interned_id_seq', {len(values)})")))
 
@@ -80,3 +82,62 @@ def test_clicks_of_nobody_lose_their_user_agent_and_count_as_before(old: Databas
     ]
     assert "Rare" not in repr(rows(old, "SELECT value FROM interned"))
     assert [number for (number,) in rows(old, "SELECT id FROM interned WHERE id <= 5 ORDER BY id")] == [1, 2, 3, 4, 5]
+
+
+PLAIN, MERGED, FORM = "https://example.com/ø", "https://example.com/?id={{id}}", "https://example.com/?n={{recipient.name}}"
+
+
+def links(database: Database, *responses: dict[str, str]) -> None:
+    """Links with these responses, numbered from 1, each with a placement outside mailings of the same number."""
+    given = {"name": "L", "folder_id": 0, "actions": "[]", "mailing_id": 0, "creator": 0, "updater": 0, "create_time": 0, "update_time": 0}
+    given |= {"revision": 1, "generation": 0, "name_key": "l", "search_key": "l"}
+    insert(database, "link", *(given | {"id": number, "response": json.dumps(each)} for number, each in enumerate(responses, 1)))
+    place = {"mailing_id": 0, "kind": 1, "part": 4, "ordinal": 0, "url": ""}
+    insert(database, "placement", *(place | {"id": number, "link_id": number} for number in range(1, len(responses) + 1)))
+
+
+def test_answers_lose_what_was_known_of_those_who_clicked(old: Database) -> None:
+    migrate(old, "0006")
+    plain, merged, form = ({"tag": "redirect", "url": PLAIN}, {"tag": "redirect", "url": MERGED}, {"tag": "form", "url": FORM})
+    links(old, plain, merged, form, {"tag": "custom_text", "html": "<p>Hi</p>"}, plain)
+    answers: list[tuple[int, dict[str, str], dict[str, str]]] = [
+        (1, {"location": "https://example.com/%C3%B8"}, {"location": "https://example.com/%C3%B8"}),
+        (1, {"location": "https://other.example/?chosen-for=Kari"}, {"location": "https://example.com/%C3%B8"}),
+        (1, {"form": "https://old.example/?n={{recipient.name}}"}, {"form": "https://old.example/?n={{recipient.name}}"}),
+        (1, {"form": "https://old.example/?n={{given-name}}"}, {"redirect": "https://old.example/?n={{given-name}}"}),
+        (2, {"form": MERGED}, {"redirect": MERGED}),
+        (3, {"location": "https://example.com/?n=Kari%20Secret"}, {"form": FORM}),
+        (3, {"location": "https://before.example/Kari%20Secret"}, {"form": FORM}),
+        (3, {"form": FORM}, {"form": FORM}),
+        (4, {"text": "<p>Before {{recipient.name}}</p>"}, {"text": "<p>Before {{recipient.name}}</p>"}),
+        (4, {"location": "https://example.com/?e=kari%40example.com"}, {"text": "<p>Hi</p>"}),
+    ]
+    intern(old, *(before for _, before, _ in answers), ["GET", False, ""])
+    used = [(link_id, number) for number, (link_id, _, _) in enumerate(answers, 1)]
+    clicks(
+        old,
+        *(
+            {"link_id": link_id, "placement_id": link_id, "answer_id": number, "evidence_id": len(answers) + 1}
+            for link_id, number in [*used, (5, 1), (5, 2)]
+        ),
+    )
+    migrate(old)
+    found = {number: json.loads(value) for number, value in rows(old, "SELECT id, value FROM interned")}
+    assert [found[number] for _, number in used] == [after for _, _, after in answers]
+    assert "Kari" not in repr(found)
+    assert len({bytes(key) for (key,) in rows(old, "SELECT key FROM interned")}) == len(found)
+
+
+def test_what_a_migration_removes_is_no_longer_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    opened = Database(f"sqlite:///{path}")
+    migrate(opened, "0006")
+    links(opened, {"tag": "form", "url": FORM})
+    names = [f"Kari%20Secret%20{number}" * 20 for number in range(100)]
+    intern(opened, ["GET", False, ""], *({"location": f"https://example.com/?n={name}"} for name in names))
+    clicks(opened, *({"answer_id": number} for number in range(2, 102)))
+    migrate(opened)
+    opened.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert b"Secret" not in path.read_bytes()
