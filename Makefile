@@ -38,8 +38,9 @@ fix: $(VENV)/.dev ## format the code and mend what ruff can mend
 bench: $(VENV)/.dev $(STUBS) ## measure, as ratios within one run: make bench QUICK=1 in two minutes
 	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(CLICKS),--clicks $(CLICKS))
 
-soak: $(VENV)/.dev $(STUBS) ## kill the server and the front door again and again under load, with an oracle outside: make soak KILLS=500
-	@$(BIN)/python -m tests.soak --kills $(or $(KILLS),500) $(if $(FRONT_KILLS),--front-kills $(FRONT_KILLS)) $(if $(SEED),--seed $(SEED))
+soak: $(VENV)/.dev $(STUBS) ## kill server and front door under load, with an oracle outside: make soak KILLS=500; or mixed load: make soak HOURS=1 BOTH=1
+	@$(BIN)/python -m tests.soak $(if $(HOURS),--hours $(HOURS),$(if $(MINUTES),--minutes $(MINUTES),--kills $(or $(KILLS),500))) \
+	  $(if $(BOTH),--both) $(if $(RATE),--rate $(RATE)) $(if $(CONTROL),--control) $(if $(FRONT_KILLS),--front-kills $(FRONT_KILLS)) $(if $(SEED),--seed $(SEED))
 
 chaos: $(VENV)/.dev $(STUBS) ## cut power, fill disks, kill and cut off, with an oracle outside: make chaos COUNT=10 SECONDS=10 ONLY="kill-front"; needs fuse3, slowhttptest
 	@$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY)) $(if $(COUNT),--count $(COUNT)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))

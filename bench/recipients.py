@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass, field
 
 import uvloop
 
+from tests.support.house import ROOT
+from tests.support.visits import visit
+
 PATIENCE = 20.0
 """Seconds after which a recipient closes the window."""
 
@@ -46,37 +49,25 @@ class Answers:
 def click(port: int, visits: Sequence[Visit], per_second: float) -> Answers:
     """Has all of the visits made, so many a second whatever the answers take. Returns when the last answer is there."""
     asked = json.dumps({"port": port, "per_second": per_second, "visits": [asdict(each) for each in visits]})
-    done = subprocess.run([sys.executable, "-m", "bench.recipients"], input=asked, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "bench.recipients"], cwd=ROOT, input=asked, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return Answers(**json.loads(done.stdout))
 
 
-async def _visit(port: int, visit: Visit, due: float, answers: Answers) -> None:
+async def _visit(port: int, wanted: Visit, due: float, answers: Answers) -> None:
     """Each recipient has a browser, and so a connection, of their own."""
     try:
         async with asyncio.timeout(PATIENCE):
-            status, location, body = await _get(port, visit.path)
+            got = await visit(port, wanted.path)
     except (OSError, EOFError, TimeoutError) as error:
         answers.refused.append(f"{type(error).__name__}: {error}")
         return
     answers.milliseconds.append((time.perf_counter() - due) * 1000)
-    if status not in (200, 302):
-        answers.refused.append(f"status {status}")
-    elif location != visit.location or visit.page not in body:
-        answers.wrong.append(f"{visit.location or visit.page} was wanted, {location or 'a page without it'} came")
-
-
-async def _get(port: int, path: str) -> tuple[int, str, str]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(f"GET /{path} HTTP/1.1\r\nhost: x\r\nuser-agent: Mozilla/5.0 (X11; Linux x86_64) bench\r\n\r\n".encode())
-        status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-    finally:
-        writer.close()
-    return int(status.split()[1]), headers.get("location", ""), body.decode()
+    if got.status not in (200, 302):
+        answers.refused.append(f"status {got.status}")
+    elif got.location != wanted.location or wanted.page not in got.page:
+        answers.wrong.append(f"{wanted.location or wanted.page} was wanted, {got.location or 'a page without it'} came")
 
 
 async def _main() -> None:
@@ -84,10 +75,10 @@ async def _main() -> None:
     answers = Answers()
     start = time.perf_counter()
     async with asyncio.TaskGroup() as clicks:
-        for number, visit in enumerate(order["visits"]):
+        for number, wanted in enumerate(order["visits"]):
             due = start + number / order["per_second"]
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            clicks.create_task(_visit(order["port"], Visit(**visit), due, answers))
+            clicks.create_task(_visit(order["port"], Visit(**wanted), due, answers))
     print(json.dumps(asdict(answers)))
 
 

@@ -56,11 +56,19 @@ class House:
         return Process("redirect", {**self.environment, "TRACKEDLINKS_FRONT_LISTEN": url, **more}), f"http://{url}"
 
     def wait_ready(self) -> None:
+        """Returns when the front door is ready: connected to the server, or able to do without it; fails after half a minute."""
+        self._wait_for("ready")
+
+    def wait_connected(self) -> None:
         """Returns when the front door is connected to the server; fails after half a minute."""
+        self._wait_for("ready\n")
+
+    def _wait_for(self, readiness: str) -> None:
         with httpx2.Client(transport=httpx2.HTTPTransport(retries=20)) as client:
             for _ in range(START_SECONDS * 20):
                 try:
-                    if client.get(f"{self.url}/readyz").status_code == 200:
+                    answer = client.get(f"{self.url}/readyz")
+                    if answer.status_code == 200 and answer.text.startswith(readiness):
                         return
                 except httpx2.TransportError:
                     pass
@@ -122,6 +130,11 @@ class Process:
         self._reader.start()
         if not seen.wait(START_SECONDS) or not any(re.search(sign, line) for line in self.lines):
             raise AssertionError(f"{self._module} did not start:\n{''.join(self.lines)}")
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not ended since."""
+        return self._process is not None
 
     @property
     def children(self) -> list[int]:

@@ -1,0 +1,183 @@
+"""Compares everything that the server tells at the end of the mixed load with what the oracle knows, and every figure with the clicks."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from sqlalchemy import text
+
+from server.store.database import Database
+from tests.soak.ledger import Key, PersonMailing
+from tests.soak.world import World
+from trackedlinks.v1 import (
+    action_service_pb2,
+    click_pb2,
+    click_service_pb2,
+    embedded_crm_service_pb2,
+    link_service_pb2,
+    mailing_pb2,
+    mailing_service_pb2,
+)
+
+
+class Comparison:
+    """One look at everything."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._stubs = world.campaign.stubs
+        self._clicks: dict[int, list[click_pb2.Click]] = {}
+        self._problems: list[str] = []
+
+    async def problems(self) -> list[str]:
+        """What is lost, there twice, or told wrong; empty when all is as recipients were told."""
+        for link_id in sorted(self._world.ledger.links.keys() | {subject.link_id for subject in self._world.subjects}):
+            await self._compare_link(link_id)
+        for mailing_id in self._world.mailings:
+            await self._compare_mailing(mailing_id)
+        self._compare_placements()
+        await self._compare_effects()
+        await self._compare_cards()
+        await self._compare_runs()
+        return self._problems
+
+    def _expect(self, what: str, wanted: object, found: object) -> None:
+        if wanted != found:
+            self._problems.append(f"{what}: {found} instead of {wanted}")
+
+    def _differ(self, what: str, wanted: Mapping[Any, int], found: Mapping[Any, int]) -> None:
+        for key in wanted.keys() | found.keys():
+            self._expect(f"{what} {key}", wanted.get(key, 0), found.get(key, 0))
+
+    async def _compare_link(self, link_id: int) -> None:
+        """The clicks with what was answered, and the link's figures and clickers with the clicks."""
+        listed = [
+            click async for click in _pages(self._stubs.clicks.ListClicks, click_service_pb2.ListClicksRequest(link_id=link_id), "clicks")
+        ]
+        self._clicks[link_id] = listed
+        self._expect(f"link {link_id}, ids of clicks that are listed twice", len(listed), len({click.id for click in listed}))
+        self._problems += self._world.ledger.differences(link_id, Counter(_key(click) for click in listed))
+        link = await self._stubs.links.GetLink(link_service_pb2.GetLinkRequest(id=link_id))
+        self._expect(f"link {link_id}, counts", _figures(listed), _counts(link.counts))
+        clickers = click_service_pb2.ListClickersRequest(link_id=link_id)
+        found = {
+            (_identity(each.recipient), each.mailing_id): each.clicks
+            async for each in _pages(self._stubs.clicks.ListClickers, clickers, "clickers")
+        }
+        counted = Counter((_identity(click.recipient), click.mailing_id) for click in listed if _counts_as_clicker(click))
+        self._differ(f"link {link_id}, clicker", counted, found)
+
+    async def _compare_mailing(self, mailing_id: int) -> None:
+        """The figures of a mailing, and of each link in it, with the clicks."""
+        inside = [click for listed in self._clicks.values() for click in listed if click.mailing_id == mailing_id]
+        mailing = await self._stubs.mailings.GetMailing(mailing_service_pb2.GetMailingRequest(id=mailing_id))
+        self._expect(f"mailing {mailing_id}, counts", _figures(inside), _counts(mailing.counts))
+        request = mailing_service_pb2.ListMailingLinksRequest(mailing_id=mailing_id)
+        async for each in _pages(self._stubs.mailings.ListMailingLinks, request, "links"):
+            of_link = [click for click in inside if click.link_id == each.link.id]
+            self._expect(f"mailing {mailing_id}, link {each.link.id}, counts", _figures(of_link), _counts(each.counts))
+
+    def _compare_placements(self) -> None:
+        """The roll-ups of each placement, which no call tells of yet, with the clicks."""
+        database = Database(self._world.house.environment["TRACKEDLINKS_DATABASE_URL"])
+        try:
+            rows = database.read(lambda connection: connection.execute(text(_ROLLED_UP)).all())
+        finally:
+            database.close()
+        found = {(row[0], what): int(value) for row in rows for what, value in zip(("clicks", "suspected"), row[1:], strict=True) if value}
+        wanted: Counter[tuple[int, str]] = Counter()
+        for click in (click for listed in self._clicks.values() for click in listed if not click.test):
+            wanted[click.placement_id, "clicks" if click.verdict == click_pb2.VERDICT_HUMAN else "suspected"] += 1
+        self._differ("roll-ups of placement", wanted, found)
+
+    async def _compare_effects(self) -> None:
+        """What the link that acts has made: service requests, follow-ups, events, and members of a selection."""
+        world, crm = self._world, self._stubs.embedded_crm
+        acted, acting = world.ledger.acted, next(subject for subject in world.subjects if subject.kind == "acting")
+        clicks = {click.id: click for click in self._clicks[acting.link_id]}
+        requests = [
+            each
+            async for each in _pages(crm.ListServiceRequests, embedded_crm_service_pb2.ListServiceRequestsRequest(), "service_requests")
+        ]
+        self._expect("clicks with two service requests", len(requests), len({each.click_id for each in requests}))
+        made: Counter[PersonMailing] = Counter(
+            (each.person_id, clicks[each.click_id].mailing_id if each.click_id in clicks else 0) for each in requests
+        )
+        self._differ("service requests of person and mailing", acted, made)
+        calls: Counter[PersonMailing] = Counter()
+        tasks: Counter[int] = Counter()
+        async for each in _pages(crm.ListFollowUps, embedded_crm_service_pb2.ListFollowUpsRequest(), "follow_ups"):
+            if each.description == "once per mailing":
+                calls[each.person_id, clicks[each.click_id].mailing_id if each.click_id in clicks else 0] += 1
+            else:
+                tasks[each.person_id] += 1
+        self._differ("follow-ups of person and mailing", dict.fromkeys(acted, 1), calls)
+        self._differ("follow-ups of person", {person_id: 1 for person_id, _ in acted}, tasks)
+        self._expect("clicks whose event came", world.ledger.events, len(world.events))
+        self._expect("events of unknown clicks", set(), world.events - clicks.keys())
+        target = click_service_pb2.AddClickersRequest(link_id=acting.link_id, selection_id=world.entries["SELECTION"])
+        added = await self._stubs.clicks.AddClickers(target)
+        strangers = {_identity(click.recipient) for click in clicks.values() if _counts_as_clicker(click) and not click.recipient.person_id}
+        told = (added.added_count, added.present_count, added.skipped_count)
+        self._expect("clickers added, present and skipped", (0, len(tasks), len(strangers)), told)
+
+    async def _compare_cards(self) -> None:
+        """The card of everybody: as they clicked, or as they were; selections that were made of clickers apart."""
+        ids, ledger = self._world.entries, self._world.ledger
+        acted = {person_id for person_id, _ in ledger.acted}
+        async for card in _pages(self._stubs.embedded_crm.ListPersons, embedded_crm_service_pb2.ListPersonsRequest(), "persons"):
+            did, left = card.id in acted, card.id in ledger.left
+            interests = ([] if did or left else [ids["GONE"]]) + ([ids["INTEREST"]] if did else [])
+            wanted = (sorted(interests), [ids["SELECTION"]] * did, [ids["PROJECT"]] * did, {"clicked": card.name} if did else {})
+            theirs = set(ids.values())
+            lists = ([each.id for each in some if each.id in theirs] for some in (card.interests, card.selections, card.projects))
+            self._expect(f"card of person {card.id}", wanted, (*lists, dict(card.extra_fields)))
+
+    async def _compare_runs(self) -> None:
+        """How often each action of the link that acts was done."""
+        ledger, acting = self._world.ledger, next(subject for subject in self._world.subjects if subject.kind == "acting")
+        request = action_service_pb2.ListActionRunsRequest(link_id=acting.link_id, state=click_pb2.ACTION_STATE_DONE)
+        done = Counter([run.action_id async for run in _pages(self._stubs.actions.ListActionRuns, request, "action_runs")])
+        link = await self._stubs.links.GetLink(link_service_pb2.GetLinkRequest(id=acting.link_id))
+        every, left = ledger.acted.total(), ledger.left.total()
+        persons = len({person_id for person_id, _ in ledger.acted})
+        wanted = [every, every, every + left, every, every, len(ledger.acted), persons, every, ledger.events]
+        self._expect("runs done of each action", wanted, [done[action.id] for action in link.actions])
+
+
+def _key(click: click_pb2.Click) -> Key:
+    return click.placement_id, _identity(click.recipient), click_pb2.Verdict.Name(click.verdict).removeprefix("VERDICT_"), click.test
+
+
+def _identity(recipient: mailing_pb2.Recipient) -> str:
+    return f"person {recipient.person_id}" if recipient.person_id else recipient.email
+
+
+def _counts_as_clicker(click: click_pb2.Click) -> bool:
+    return click.verdict == click_pb2.VERDICT_HUMAN and not click.test and bool(_identity(click.recipient))
+
+
+def _figures(clicks: list[click_pb2.Click]) -> tuple[int, int, int]:
+    """Clicks, clickers and suspected of some clicks."""
+    real = [click for click in clicks if not click.test]
+    human = sum(click.verdict == click_pb2.VERDICT_HUMAN for click in real)
+    return human, len({_identity(click.recipient) for click in real if _counts_as_clicker(click)}), len(real) - human
+
+
+def _counts(counts: Any) -> tuple[int, int, int]:
+    return counts.clicks, counts.clickers, counts.suspected
+
+
+async def _pages(call: Any, request: Any, field: str) -> AsyncIterator[Any]:
+    request.page_size = 1000
+    while True:
+        page = await call(request)
+        for each in getattr(page, field):
+            yield each
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            return
+
+
+_ROLLED_UP = """SELECT p.id, SUM(r.clicks), SUM(r.suspected) FROM roll_up AS r JOIN placement AS p ON p.id = r.placement_id
+  JOIN link AS l ON l.id = p.link_id AND l.generation = r.generation GROUP BY p.id"""
