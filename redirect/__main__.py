@@ -5,12 +5,15 @@ import os
 import signal
 import time
 
+import structlog
 from pydantic import ValidationError
 
 from redirect import token
 from redirect.logs import configure_logs
 from redirect.settings import Settings
 from redirect.workers import Workers, bind
+
+log = structlog.get_logger()
 
 
 def main() -> None:
@@ -36,9 +39,11 @@ def main() -> None:
 def _refuse_damaged_keys(settings: Settings) -> None:
     assert settings.key_file is not None
     try:
-        token.load(settings.key_file)
+        keys = token.load(settings.key_file)
     except (OSError, ValueError) as error:
         raise SystemExit(f"the key file cannot be used: {error}") from None
+    if keys.known_to_group:
+        log.warning("keys_known_to_group", file=str(settings.key_file), remedy="chmod 600, unless the group is this process's own")
 
 
 def _wait_for_keys(settings: Settings) -> None:

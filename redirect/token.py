@@ -11,10 +11,11 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 import tempfile
 from binascii import a2b_base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +57,8 @@ class Keys:
 
     secrets: Mapping[str, bytes]
     minting: str
+    known_to_group: bool = field(default=False, compare=False)
+    """Others can read the file that they are from, of its group: worth a warning, where it is not a secret that is mounted so."""
 
     def fingerprints(self) -> dict[str, str]:
         """What a key is recognised by without being told: a hash, by key id."""
@@ -135,10 +138,24 @@ class Verifier:
 
 
 def load(path: Path) -> Keys:
-    """The keys of a key file. Raises OSError when it cannot be read and ValueError, naming the file, when it holds no keys."""
+    """The keys of a key file. Raises OSError when it cannot be read and ValueError, naming the file, when it holds no keys.
+
+    ValueError, too, for a file that everybody can read, or that others can change: who has the keys can click as anybody. That a group
+    reads it is how secrets are mounted for a process that is not root (0440, with a group of its own).
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError(f"{path} is no key file: it is no file")
+        if found.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+            who = "everybody" if found.st_mode & stat.S_IRWXO else "its group"
+            what = "read" if found.st_mode & stat.S_IROTH else "change"
+            raise ValueError(f"{path} has keys that {who} can {what}: chmod 600 {path}")
+        stored = file.read()
     try:
-        content = json.loads(path.read_text("ascii"))
-        keys = Keys({key_id: bytes.fromhex(key) for key_id, key in content["keys"].items()}, content["minting"])
+        content = json.loads(stored.decode("ascii"))
+        secret = {key_id: bytes.fromhex(key) for key_id, key in content["keys"].items()}
+        keys = Keys(secret, content["minting"], bool(found.st_mode & stat.S_IRGRP))
         sound = keys.minting in keys.secrets and all(
             len(key_id) == 1 and key_id.isascii() and key_id.isalnum() and len(key) == KEY_BYTES for key_id, key in keys.secrets.items()
         )
@@ -173,6 +190,10 @@ def create(path: Path) -> Keys:
     finally:
         os.close(directory)
     return keys
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # who opens a pipe waits until somebody writes to it
 
 
 def _varint(value: int) -> bytes:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from redirect import token
+from redirect.disk import DiskHangs, DiskThread
 from redirect.settings import Settings
 
 log = structlog.get_logger()
@@ -24,6 +25,9 @@ READY, RETIRE, STOP = b"1", b"r", b"s"
 
 BACKLOG = 2048
 """Connections that wait to be accepted, and those a worker has at most; more wait, and whoever is slow is cut off within 10 s."""
+
+KEYS_SECONDS = 5.0
+"""How long the disk may take that has the key file: longer, and nobody would hear of signals and of workers that end."""
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -102,6 +106,7 @@ class Workers:
         self._all: set[_Worker] = set()
         self._serving: list[_Worker] = []
         self._replace = asyncio.Event()
+        self._disk = DiskThread("keys")
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT. Raises SystemExit when a first worker cannot start."""
@@ -178,7 +183,10 @@ class Workers:
         return None
 
     async def _begun(self, serving: _Worker | None) -> _Worker:
-        keys = _keys(self._settings)
+        try:
+            keys = await self._disk.run_for(KEYS_SECONDS, _keys, self._settings)
+        except DiskHangs:  # of which the worker tells, if it hangs there too
+            keys = ""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         shared = self._listening.fileno(), theirs.fileno()

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import structlog
+
 from redirect import token
 from server.store.keys import KeyStore
+
+log = structlog.get_logger()
 
 
 def open_keys(path: Path, store: KeyStore) -> token.Keys:
@@ -24,6 +28,8 @@ def open_keys(path: Path, store: KeyStore) -> token.Keys:
             keys = token.load(path)
         except (OSError, ValueError) as error:
             raise SystemExit(f"the key file cannot be used: {error}") from error
+    if keys.known_to_group:
+        log.warning("keys_known_to_group", file=str(path), remedy="chmod 600, unless the group is this process's own")
     found = keys.fingerprints()
     _refuse_lacking(path, known, found)
     store.remember({key_id: fingerprint for key_id, fingerprint in found.items() if key_id not in known})

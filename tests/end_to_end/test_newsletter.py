@@ -56,6 +56,15 @@ async def test_no_other_spelling_of_a_url_is_accepted(campaign: Campaign, browse
     assert await campaign.counts(link.id) == (0, 0, 0)
 
 
+async def test_what_both_programs_write_is_their_users_only(campaign: Campaign, browser: httpx2.AsyncClient, house: House) -> None:
+    link = await campaign.link()
+    assert (await browser.get(await campaign.url(link.id, person(1)))).status_code == 302
+    files = [house.directory, *house.directory.rglob("*")]
+    names = {path.name for path in files}
+    assert names >= {"keys.json", "snapshot.db", "journal"}
+    assert [(path, oct(mode)) for path in files if (mode := path.stat().st_mode) & 0o077] == []
+
+
 async def test_what_mail_programs_leave_at_the_end_of_a_url_does_no_harm(campaign: Campaign, browser: httpx2.AsyncClient) -> None:
     link = await campaign.link()
     url = await campaign.url(link.id, person(1))

@@ -2,8 +2,10 @@
 
 import email
 import json
+import os
 import shutil
 import socket
+import stat
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -335,6 +337,17 @@ async def test_a_message_goes_to_everybody_and_clicks_on_it_are_reported(stubs: 
     totals, link = (await done(stubs, "report", mailing[0], "--json")).splitlines()
     assert json.loads(totals)["clickRate"] == 1.0
     assert json.loads(link)["counts"] == {"clicks": "2", "clickers": "2", "suspected": "0"}
+
+
+async def test_mails_are_their_senders_only(stubs: Stubs, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        result = await send(stubs, tmp_path, HTML, "email,name\na@example.com,Ola\n")
+    finally:
+        os.umask(before)
+    assert result.exit_code == 0, result.output
+    out = tmp_path / "out"
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (out, *out.iterdir())] == [0o700, 0o600]
 
 
 async def test_both_parts_are_sent_and_the_text_has_lines_as_mails_have(stubs: Stubs, tmp_path: Path) -> None:

@@ -101,5 +101,38 @@ def test_a_key_file_is_made_once_and_is_its_owners_only(tmp_path: Path) -> None:
 def test_a_file_that_holds_no_keys_is_refused_by_name(tmp_path: Path, content: str) -> None:
     path = tmp_path / "keys.json"
     path.write_text(content)
+    path.chmod(0o600)
     with pytest.raises(ValueError, match=r"keys\.json is no key file"):
+        token.load(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "problem"),
+    [
+        (0o644, "that everybody can read: chmod 600"),
+        (0o604, "that everybody can read: chmod 600"),
+        (0o602, "that everybody can change: chmod 600"),
+        (0o660, "that its group can change: chmod 600"),
+    ],
+)
+def test_a_key_file_of_others_is_refused_with_what_to_do(tmp_path: Path, mode: int, problem: str) -> None:
+    path = tmp_path / "keys.json"
+    token.create(path)
+    path.chmod(mode)
+    with pytest.raises(ValueError, match=problem):
+        token.load(path)
+
+
+@pytest.mark.parametrize(("mode", "is_told"), [(0o600, False), (0o400, False), (0o440, True), (0o640, True)])
+def test_a_key_file_that_a_group_reads_is_taken_and_told(tmp_path: Path, mode: int, is_told: bool) -> None:
+    path = tmp_path / "keys.json"
+    made = token.create(path)
+    path.chmod(mode)
+    found = token.load(path)
+    assert (found, found.known_to_group) == (made, is_told)
+
+
+def test_a_pipe_in_the_place_of_a_key_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(path := tmp_path / "keys.json", 0o600)
+    with pytest.raises(ValueError, match="is no file"):
         token.load(path)

@@ -1,5 +1,6 @@
 """`trackedlinks send`: one message to everybody in a CSV file, as one .eml for each."""
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -127,7 +128,8 @@ class _Writer:
             address(row.email, row.recipient.name) if row.email else None,
             minted_urls.get(self.unsubscribe_placement_id, ""),
         )
-        (self.folder / f"{row.line:06}.eml").write_bytes(eml(envelope, rendered, renderer.charset))
+        with open(self.folder / f"{row.line:06}.eml", "wb", opener=_for_its_owner) as file:
+            file.write(eml(envelope, rendered, renderer.charset))
         self.written += 1
         self.delivered += not row.recipient.test  # test recipients are in no rate
         self.unaddressed += envelope.recipient is None
@@ -212,9 +214,14 @@ def _lines(text: bytes) -> bytes:
 
 
 def _prepare(out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.mkdir(mode=0o700, exist_ok=True)
     if next(out.glob("*.eml"), None):
         raise Problem(f"{out} holds messages already: they would be mixed with those of this mailing")
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)  # mails say who gets them, and their links act in their name
 
 
 def _tell(tracked: mailing_service_pb2.TrackMessageResponse) -> None:
