@@ -1,5 +1,7 @@
 """The connection to the server: how it is kept, and whether it is to a server with the same keys."""
 
+import asyncio
+import contextlib
 from typing import Any
 
 import grpc
@@ -14,6 +16,10 @@ OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
+
+
+END_SECONDS = 1.0
+"""How long it is waited for the end of a stream that begins as one that has ended."""
 
 
 class OtherKeys(Exception):
@@ -32,6 +38,9 @@ class NoAnswer(Exception):
 async def refuse_other_keys(call: Any, keys: token.Keys) -> None:
     """Returns when the stream `call` has begun at a server with the same keys. Raises OtherKeys, NoAnswer and grpc.RpcError."""
     summary = {str(key): value for key, value in await call.initial_metadata()}.get(token.KEYS_METADATA)
+    if summary is None:  # a stream that is refused has none either, and its end is told a moment later
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(call.code(), END_SECONDS)
     if summary is None and call.done():
         raise NoAnswer
     if not (isinstance(summary, str) and keys.agrees_with(summary)):

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -17,8 +18,11 @@ from server.store.changes import ChangeStore, Lead, Position
 from server.store.destinations import NO_MAILING, answer_of, location
 
 LOOK_SECONDS = 1.0
-MOST = 1000
-"""Placements that are told at once."""
+MOST = 250
+"""Placements that are told at once: with pages of 64 KB each 16 MB."""
+
+Turn = Callable[[], AbstractAsyncContextManager[None]]
+"""Waits until the memory of what is told may be used, and has it in its block."""
 
 _KNOWN_TO_ALL = {"link.name", "mailing.name"}
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,23 +65,28 @@ class Watching:
         if self._reading:
             await asyncio.wait(self._reading)
 
-    async def since(self, position: Position) -> AsyncIterator[Told]:
-        """What has changed since then, and whatever changes from now on. Raises STORE_UNAVAILABLE."""
+    async def since(self, position: Position, turn: Turn) -> AsyncGenerator[Told, None]:
+        """What has changed since then, and whatever changes from now on, each in its turn. Raises STORE_UNAVAILABLE."""
         complete = False
         while not self._stopping.is_set():
-            reading = asyncio.create_task(asyncio.to_thread(self._changes.after, position, MOST))
-            self._reading.add(reading)
-            reading.add_done_callback(self._reading.discard)
-            leads, position = await asyncio.shield(reading)
-            if leads or not complete:
-                answers: dict[Standing, list[int]] = {}
-                for lead in leads:
-                    answers.setdefault(standing(lead), []).append(lead.placement_id)
-                yield Told(answers, position)
-            complete = not leads
+            async with turn():
+                leads, position = await self._after(position)
+                if leads or not complete:
+                    answers: dict[Standing, list[int]] = {}
+                    for lead in leads:
+                        answers.setdefault(standing(lead), []).append(lead.placement_id)
+                    yield Told(answers, position)
+                complete = not leads
+                del leads
             if complete:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
+
+    async def _after(self, position: Position) -> tuple[list[Lead], Position]:
+        reading = asyncio.create_task(asyncio.to_thread(self._changes.after, position, MOST))
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return await asyncio.shield(reading)
 
 
 def standing(lead: Lead) -> Standing:

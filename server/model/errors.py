@@ -45,6 +45,8 @@ class Reason(StrEnum):
     subscription_link_expired = "SUBSCRIPTION_LINK_EXPIRED"
     click_queue_full = "CLICK_QUEUE_FULL"
     scripts_busy = "SCRIPTS_BUSY"
+    server_busy = "SERVER_BUSY"
+    stream_idle = "STREAM_IDLE"
     store_unavailable = "STORE_UNAVAILABLE"
     crm_unavailable = "CRM_UNAVAILABLE"
     server_stopping = "SERVER_STOPPING"

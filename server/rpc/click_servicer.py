@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
 
 from redirect.token import KEYS_METADATA
@@ -11,9 +11,10 @@ from server.clickers import Clickers
 from server.clicks.way import ClickWay
 from server.model.click import Click, ClickerTarget, SpecialLink
 from server.model.crm import Catalog, CatalogEntry
-from server.model.errors import DomainError, Reason, Violation, invalid
+from server.model.errors import DomainError, Violation, invalid
 from server.model.mailing import Recipient
 from server.rpc import checks, wire
+from server.rpc.admission import in_turn
 from server.rpc.calls import request_of, run
 from server.rpc.click_stream import ClickStream, draft_of
 from server.rpc.filling import fill
@@ -23,9 +24,6 @@ from server.rpc.stopping import stopping
 from server.rpc.watched import position_of, told_messages
 from server.watching import Watching
 from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, crm_pb2, mailing_pb2
-
-MOST_STREAMS = 200
-"""Streams of RecordClicks and WatchPlacements that may be open: two for each process of a front door, and none for anybody else."""
 
 R = TypeVar("R", click_pb2.Click, click_pb2.Clicker)
 
@@ -38,7 +36,6 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
         self._way = way
         self._keys = keys
         self._watching = watching
-        self._streams = 0
         self._clickers = clickers
         self._tokens = tokens
 
@@ -61,33 +58,21 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
     async def RecordClicks(
         self, request_iterator: AsyncIterator[click_service_pb2.RecordClicksRequest], context: Any
     ) -> AsyncIterator[click_service_pb2.RecordClicksResponse]:
-        with self._one_more_stream():
-            await context.send_initial_metadata(((KEYS_METADATA, self._keys),))
-            async for response in ClickStream(self._way, request_iterator).responses():
-                yield response
+        await context.send_initial_metadata(((KEYS_METADATA, self._keys),))
+        async for response in ClickStream(self._way, request_iterator).responses():
+            yield response
 
     async def WatchPlacements(
         self, request: click_service_pb2.WatchPlacementsRequest, context: Any
     ) -> AsyncIterator[click_service_pb2.WatchPlacementsResponse]:
         await context.send_initial_metadata(((KEYS_METADATA, self._keys),))  # before anything is refused, or the caller does not see why
         position = position_of(request.position)
-        with self._one_more_stream():
-            async for told in self._watching.since(position):
+        async with contextlib.aclosing(self._watching.since(position, in_turn)) as watch:
+            async for told in watch:
                 for response in told_messages(told, position):
                     yield response
                 position = told.position
         raise stopping()
-
-    @contextlib.contextmanager
-    def _one_more_stream(self) -> Iterator[None]:
-        """Counts a stream for as long as it lasts. Raises CLICK_QUEUE_FULL: what streams keep in memory has a bound."""
-        if self._streams >= MOST_STREAMS:
-            raise DomainError(Reason.click_queue_full, f"{self._streams} streams are open; try again shortly", waiting=self._streams)
-        self._streams += 1
-        try:
-            yield
-        finally:
-            self._streams -= 1
 
     async def ListClickers(self, request: click_service_pb2.ListClickersRequest, context: Any) -> click_service_pb2.ListClickersResponse:
         with checks.AllAtOnce() as each:

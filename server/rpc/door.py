@@ -1,14 +1,17 @@
-"""The door: every call comes in here. Bytes that are no message are refused, errors get their status, and a stop ends what is under way."""
+"""The door: every call comes in here, is admitted or refused, and told why it ends; bytes that are no message are refused."""
 
+import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 
 from server.model.errors import DomainError, Reason
+from server.rpc.admission import Admission, Call
+from server.rpc.bounds import Bound, bound_of
 from server.rpc.errors import abort
 from server.rpc.stopping import Stopping
 
@@ -23,8 +26,9 @@ _MALFORMED = _Malformed()
 class Door(grpc.aio.ServerInterceptor):
     """Wraps every handler, once."""
 
-    def __init__(self, stopping: Stopping) -> None:
+    def __init__(self, stopping: Stopping, admission: Admission) -> None:
         self._stopping = stopping
+        self._admission = admission
         self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
@@ -41,70 +45,122 @@ class Door(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrapped(self, handler: Any, method: str) -> Any:
-        codec = _lenient(handler.request_deserializer), handler.response_serializer
+        bound = bound_of(method)
+        deserialize, serialize = _lenient(handler.request_deserializer), handler.response_serializer
         if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(self._stream(handler.stream_stream, method), *codec)
-        if not handler.response_streaming:
-            return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, method), *codec)
-        if inspect.iscoroutinefunction(handler.unary_stream):
-            return grpc.unary_stream_rpc_method_handler(self._writing(handler.unary_stream, method), *codec)
-        return grpc.unary_stream_rpc_method_handler(self._watch(handler.unary_stream, method), *codec)
+            return grpc.stream_stream_rpc_method_handler(self._stream(handler.stream_stream, method, bound), deserialize, serialize)
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(self._watch(handler.unary_stream, method, bound), deserialize, serialize)
+        if bound.waits:
+            return grpc.stream_stream_rpc_method_handler(self._large(handler.unary_unary, serialize, method, bound), deserialize, None)
+        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, method, bound), deserialize, serialize)
 
-    def _unary(self, behaviour: Any, method: str) -> Any:
+    def _unary(self, behaviour: Any, method: str, bound: Bound) -> Any:
         async def wrapped(request: Any, context: Any) -> Any:
-            try:
-                with self._stopping.working():
-                    return await behaviour(_checked(request), context)
-            except Exception as error:
-                await abort(error, method, context)
+            call = self._admission.call(bound, context.peer())
+            async with self._told(call, method, context):
+                self._admission.enter(call, _size(_checked(request)))
+                response = await behaviour(request, context)
+                self._admission.answers(call, _size(response))
+                return response
 
         return wrapped
 
-    def _stream(self, behaviour: Any, method: str) -> Any:
+    def _large(self, behaviour: Any, serialize: Callable[[Any], bytes], method: str, bound: Bound) -> Any:
+        """For gRPC's wire a stream of one: so its request is read when there is room, and of the answer nothing stays but its bytes."""
+
         async def wrapped(_requests: AsyncIterator[Any], context: Any) -> None:
-            try:
-                with self._stopping.working():
-                    await _write(behaviour(self._read(context), context), context)
-            except Exception as error:
-                await abort(error, method, context)
+            call = self._admission.call(bound, context.peer())
+            async with self._told(call, method, context):
+                self._admission.enter(call)
+                await self._admission.make_room(call)
+                request = await _read(call, context)
+                if request is grpc.aio.EOF:
+                    request = _MALFORMED
+                content = serialize(await behaviour(_checked(request), context))
+                del request
+                self._admission.answers(call, len(content))
+                await context.write(content)
 
         return wrapped
 
-    def _watch(self, behaviour: Any, method: str) -> Any:
+    def _stream(self, behaviour: Any, method: str, bound: Bound) -> Any:
+        async def wrapped(_requests: AsyncIterator[Any], context: Any) -> None:
+            call = self._admission.call(bound, context.peer())
+            async with self._told(call, method, context):
+                self._admission.enter(call)
+                if bound.idle:  # or an end before the first answer is taken could not be told: grpc would send its head twice
+                    await context.send_initial_metadata(())
+                await _write(behaviour(self._requests(call, context), context), call, context)
+
+        return wrapped
+
+    def _watch(self, behaviour: Any, method: str, bound: Bound) -> Any:
+        writes = inspect.iscoroutinefunction(behaviour)
+
         async def wrapped(request: Any, context: Any) -> None:
-            try:
-                with self._stopping.working():
-                    await _write(behaviour(_checked(request), context), context)
-            except Exception as error:
-                await abort(error, method, context)
+            call = self._admission.call(bound, context.peer())
+            async with self._told(call, method, context):
+                self._admission.enter(call)
+                if writes:
+                    with self._stopping.idle():  # what writes by itself is Health/Watch, which has nothing to finish
+                        await behaviour(_checked(request), context)
+                else:
+                    await _write(behaviour(_checked(request), context), call, context)
 
         return wrapped
 
-    def _writing(self, behaviour: Any, method: str) -> Any:
-        async def wrapped(request: Any, context: Any) -> None:
-            try:
-                with self._stopping.idle():  # what writes by itself is Health/Watch, which has nothing to finish
-                    await behaviour(_checked(request), context)
-            except Exception as error:
-                await abort(error, method, context)
+    @contextlib.asynccontextmanager
+    async def _told(self, call: Call, method: str, context: Any) -> AsyncIterator[None]:
+        """The block is the call: whatever it raises, and why it is ended from here, its caller is told."""
+        try:
+            with self._stopping.working():
+                yield
+        except asyncio.CancelledError:
+            if call.error is None:  # its caller has gone
+                raise
+            call.task.uncancel()
+            await abort(call.error, method, context)
+        except grpc.aio.InternalError:  # what is written goes nowhere: the connection has gone
+            raise
+        except Exception as error:
+            await abort(error, method, context)
 
-        return wrapped
-
-    async def _read(self, context: Any) -> AsyncIterator[Any]:
-        """The requests of a stream as they come, until the server stops. Raises SERVER_STOPPING then."""
+    async def _requests(self, call: Call, context: Any) -> AsyncIterator[Any]:
+        """The requests of a stream, each when there is room for its answer. Raises SERVER_STOPPING as soon as the server stops."""
         while True:
             with self._stopping.idle():
-                request = await context.read()
+                request = await _read(call, context)
             if request is grpc.aio.EOF:
                 return
+            if call.bound.waits:
+                await self._admission.make_room(call)
             yield _checked(request)
+            if call.bound.waits:
+                self._admission.give_back(call)
 
 
-async def _write(responses: AsyncIterator[Any], context: Any) -> None:
+async def _read(call: Call, context: Any) -> Any:
+    call.reading = True
+    call.moved()
+    try:
+        return await context.read()
+    finally:
+        call.reading = False
+        call.moved()
+
+
+async def _write(responses: AsyncGenerator[Any, None], call: Call, context: Any) -> None:
     """Writes here, not where grpc would: what breaks off a write is seen then, and ends the generator at once."""
-    async with contextlib.aclosing(responses):  # type: ignore[type-var]
+    async with contextlib.aclosing(responses):
         async for response in responses:
+            if not call.proved and getattr(response, "committed", False):
+                call.proved = True
+            call.writing = True
+            call.moved()
             await context.write(response)
+            call.writing = False
+            call.moved()
 
 
 def _lenient(deserialize: Callable[[bytes], Message] | None) -> Callable[[bytes], Any]:
@@ -123,3 +179,7 @@ def _checked(request: Any) -> Any:
     if request is _MALFORMED:
         raise DomainError(Reason.malformed_request, "the bytes sent are no message of this RPC's request type")
     return request
+
+
+def _size(message: Any) -> int:
+    return len(message) if isinstance(message, bytes) else int(message.ByteSize())

@@ -56,17 +56,22 @@ CODES = {
     Reason.subscription_link_expired: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.click_queue_full: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.scripts_busy: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.server_busy: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.stream_idle: grpc.StatusCode.ABORTED,
     Reason.store_unavailable: grpc.StatusCode.UNAVAILABLE,
     Reason.crm_unavailable: grpc.StatusCode.UNAVAILABLE,
     Reason.server_stopping: grpc.StatusCode.UNAVAILABLE,
     Reason.defect: grpc.StatusCode.INTERNAL,
 }
 
-SOON, IN_A_MINUTE = duration_pb2.Duration(nanos=250_000_000), duration_pb2.Duration(seconds=60)
+SOON = duration_pb2.Duration(nanos=250_000_000)
+IN_A_SECOND, IN_A_MINUTE = duration_pb2.Duration(seconds=1), duration_pb2.Duration(seconds=60)
 
 RETRYABLE = {
     Reason.click_queue_full: SOON,
     Reason.scripts_busy: SOON,
+    Reason.server_busy: IN_A_SECOND,
+    Reason.stream_idle: SOON,
     Reason.store_unavailable: SOON,
     Reason.crm_unavailable: SOON,
     Reason.server_stopping: SOON,

@@ -8,6 +8,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from server.rpc.admission import Admission
 from server.rpc.door import Door
 from server.rpc.stopping import Stopping
 
@@ -22,6 +23,10 @@ _OPTIONS = [
     ("grpc.max_concurrent_streams", 1000),
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # A stream may be quiet for days: a peer that is gone, or takes nothing from its socket, is told by its answers to pings.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
 ]
 
 
@@ -35,7 +40,8 @@ class Serving:
     def __init__(self, listen: str, services: Sequence[Service]) -> None:
         """Raises RuntimeError when the address cannot be listened on."""
         self._stopping = Stopping()
-        self._server = grpc.aio.server(interceptors=[Door(self._stopping)], options=_OPTIONS)
+        self._admission = Admission()
+        self._server = grpc.aio.server(interceptors=[Door(self._stopping, self._admission)], options=_OPTIONS)
         self._health = health.aio.HealthServicer()
         self._names = [name for _, _, name in services]
         for add, servicer, _ in services:
@@ -46,6 +52,7 @@ class Serving:
 
     async def start(self) -> None:
         """Begins to serve, and says so in health."""
+        self._admission.start()
         await self._server.start()
         for name in ["", *self._names]:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -62,3 +69,4 @@ class Serving:
         if not ending.done():
             self._stopping.give_up()
         await ending
+        self._admission.stop()

@@ -14,7 +14,7 @@ from uuid_utils import uuid7
 from tests.support.campaign import Campaign, person
 from tests.support.locks import held
 from tests.support.server import serving
-from tests.support.stubs import Stubs, refused
+from tests.support.stubs import Stubs
 from trackedlinks.v1 import click_service_pb2, error_pb2, link_pb2, script_pb2, script_service_pb2
 
 BATCHES, CLICKS = 3, 800
@@ -80,24 +80,6 @@ async def test_a_batch_that_is_larger_than_what_may_wait_is_taken_when_nothing_w
     await call.write(clicks(token, 20))
     await call.done_writing()
     assert sum([len(response.committed) async for response in call]) == 20
-
-
-async def test_more_streams_than_a_server_keeps_are_refused_and_those_that_are_open_go_on(
-    stubs: Stubs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("server.rpc.click_servicer.MOST_STREAMS", 2)
-    link = await Campaign(stubs).link()
-    token = (await Campaign(stubs).url(link.id, person(1))).rpartition("/")[2]
-    streams = [stubs.clicks.RecordClicks() for _ in range(2)]
-    for stream in streams:
-        await stream.write(clicks(token, 1))
-        assert (await stream.read()).committed
-    for refused_one in (stubs.clicks.RecordClicks(), stubs.clicks.WatchPlacements(click_service_pb2.WatchPlacementsRequest())):
-        refusal = await refused(refused_one.read())
-        assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "CLICK_QUEUE_FULL")
-    await streams.pop().done_writing()
-    await streams[0].write(clicks(token, 1))
-    assert (await streams[0].read()).committed
 
 
 @pytest.mark.skipif(not STATM.exists(), reason="only Linux says how much memory a process has")

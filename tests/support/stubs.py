@@ -20,11 +20,11 @@ from trackedlinks.v1 import (
 
 
 class Stubs:
-    """The stubs of every service, over one channel."""
+    """The stubs of every service, over one channel, which has a connection of its own."""
 
     def __init__(self, address: str, user: int = 0) -> None:
         self.address = address
-        self.channel = grpc.aio.insecure_channel(address)
+        self.channel = grpc.aio.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
         self.links: Any = link_service_pb2_grpc.LinkServiceStub(self.channel)
         self.folders: Any = folder_service_pb2_grpc.FolderServiceStub(self.channel)
         self.mailings: Any = mailing_service_pb2_grpc.MailingServiceStub(self.channel)
