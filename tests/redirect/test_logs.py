@@ -1,0 +1,42 @@
+"""The front door's log, when nobody reads it."""
+
+import subprocess
+import sys
+
+TELLING = """
+import sys, structlog
+from redirect.logs import configure_logs
+configure_logs()
+log = structlog.get_logger()
+for number in range(int(sys.argv[1])):
+    log.error("told", number=number)
+print("told all", flush=True)
+sys.stdin.read()
+log.error("last")
+"""
+MANY = 5000
+"""Lines that no pipe has room for."""
+
+
+def test_a_log_that_nobody_reads_holds_up_nobody_and_says_later_what_is_missing() -> None:
+    command = [sys.executable, "-c", TELLING, str(MANY)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"told all\n"
+        told = left_out = 0
+        while told + left_out < MANY:
+            line = process.stderr.readline()
+            if b"log_lines_left_out" in line:
+                left_out += int(line.rpartition(b"=")[2])
+            else:
+                told += 1
+        process.stdin.close()
+        assert b"event='last'" in process.stderr.readline()
+    assert left_out > 0
+
+
+def test_the_last_lines_of_a_process_that_ends_are_written() -> None:
+    told = subprocess.run([sys.executable, "-c", TELLING, "500"], input=b"", capture_output=True, check=True, timeout=60)
+    assert [b"number=499" in line or b"event='last'" in line for line in told.stderr.splitlines()[-2:]] == [True, True]
