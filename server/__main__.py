@@ -1,11 +1,11 @@
-"""`python -m server` serves; `python -m server migrate` brings the database up to date."""
+"""`python -m server` serves; `migrate` brings the database up to date; `restored` makes one that was put back from a copy fit to serve."""
 
 import argparse
 import os
 
 from pydantic import ValidationError
 
-from server.main import run
+from server.main import restored, run
 from server.model.errors import DomainError
 from server.settings import Settings
 from server.store.database import Database
@@ -18,15 +18,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m server", description="The tracked-links server; settings are TRACKEDLINKS_* variables."
     )
-    parser.add_argument("command", nargs="?", choices=["serve", "migrate"], default="serve")
-    command = parser.parse_args().command
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=["serve", "migrate", "restored"],
+        default="serve",
+        help="serve (the default); migrate: bring the database up to date; restored: after the database was put back from a copy,"
+        " while no server runs: move its ids ahead of those that were lost",
+    )
+    parser.add_argument(
+        "--new-database", action="store_true", help="begin with an empty database although there are keys; URLs mailed before lead nowhere"
+    )
+    arguments = parser.parse_args()
+    command = arguments.command
     try:
         settings = Settings()
     except ValidationError as error:
         wrong = (f"TRACKEDLINKS_{str(found['loc'][0]).upper()}: {found['msg'].removeprefix('Value error, ')}" for found in error.errors())
         raise SystemExit("\n".join(wrong)) from None
     if command == "serve":
-        run(settings)
+        run(settings, new_database=arguments.new_database)
+        return
+    if command == "restored":
+        restored(settings)
         return
     settings.directory.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url)

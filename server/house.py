@@ -21,7 +21,7 @@ from server.crm.remote import parse_crm
 from server.crm.subscriptions import EmbeddedSubscriptions
 from server.crm_admin import EmbeddedCrm
 from server.folders import Folders
-from server.keyring import open_keys
+from server.keyring import open_keys, open_mark
 from server.links import Links
 from server.mailings import Mailings
 from server.model.crm import Person
@@ -145,7 +145,9 @@ def wire(settings: Settings, database: Database, now: Callable[[], datetime] = n
     Raises SystemExit, saying what to do, when it cannot listen or has no keys.
     """
     assert settings.key_file is not None
+    assert settings.mark_file is not None
     keys = open_keys(settings.key_file, KeyStore(database))
+    given_ids = open_mark(settings.mark_file, database)
     tokens = PageTokens(keys.derived("page tokens"))
     address = parse_crm(settings.crm)
     remote = RemoteCrm(address) if address else None
@@ -153,7 +155,7 @@ def wire(settings: Settings, database: Database, now: Callable[[], datetime] = n
     references = remote or crm
     mailings, messages, links, scripts = MailingStore(database), MessageStore(database), LinkStore(database), ScriptStore(database)
     kept = KeptStore(database)
-    minting = Minting(Minter(keys), PlacementStore(database), mailings, messages, kept, settings.public_url, now)
+    minting = Minting(Minter(keys), PlacementStore(database), mailings, messages, kept, given_ids, settings.public_url, now)
 
     sender = WebhookSender(settings.webhook_allow)
     outbox = OutboxStore(database)
@@ -169,7 +171,7 @@ def wire(settings: Settings, database: Database, now: Callable[[], datetime] = n
     way = ClickWay(verifier, commit, preparing, waiting, now)
     recipients = RecipientStore(database)
     clickers = Clickers(ClickerStore(database), recipients, AddedClickerStore(database), remote)
-    watching = Watching(ChangeStore(database))
+    watching = Watching(ChangeStore(database), given_ids)
     click_servicer = ClickServicer(way, clickers, tokens, keys.summary(), watching)
     runs = ActionRuns(
         ActionRunStore(database, remote is not None), outbox, recipients, preparing, remote, new_click_id, waiting.left_something, now

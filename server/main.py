@@ -14,18 +14,30 @@ import structlog
 import uvloop
 
 from server.house import wire
+from server.keyring import no_database, refuse_missing
 from server.model.errors import DomainError
 from server.settings import Settings
 from server.store.database import Database
+from server.store.given_ids import AHEAD, move_ahead
+from server.store.keys import KeyStore
+from server.store.mark_file import MarkFile
 from server.store.migrate import WrongVersion, check, migrate
 
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, new_database: bool = False) -> None:
     """Serves until SIGTERM or SIGINT. Raises SystemExit, saying what to do, when it cannot start."""
+    assert settings.key_file is not None
+    assert settings.mark_file is not None
+    if not new_database:
+        refuse_missing(settings.key_file, settings.database_url)
     database = open_database(settings)
     try:
+        if settings.key_file.exists() and not KeyStore(database).fingerprints():
+            if not new_database:
+                raise SystemExit(no_database(settings.key_file, settings.database_url))
+            _move_ahead(database, settings)
         house = wire(settings, database)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,7 +72,26 @@ def open_database(settings: Settings) -> Database:
     return database
 
 
-def run(settings: Settings) -> None:
+def restored(settings: Settings) -> None:
+    """Moves all ids of a database that was put back ahead: none comes again. Raises SystemExit, saying what to do, when it cannot."""
+    with only_one(settings):
+        database = open_database(settings)
+        try:
+            _move_ahead(database, settings)
+        finally:
+            database.close()
+    sys.stderr.write(f"every id that is given from now on is higher by {AHEAD:,}; start the servers\n")
+
+
+def _move_ahead(database: Database, settings: Settings) -> None:
+    assert settings.mark_file is not None
+    try:
+        move_ahead(database, MarkFile(settings.mark_file))
+    except (OSError, ValueError, DomainError) as error:
+        raise SystemExit(f"the ids cannot be moved ahead: {error}") from error
+
+
+def run(settings: Settings, new_database: bool = False) -> None:
     """Serves with uvloop and structured logs on standard error."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("grpc._cython.cygrpc").setLevel(
@@ -77,7 +108,7 @@ def run(settings: Settings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     with only_one(settings):
-        uvloop.run(serve(settings))
+        uvloop.run(serve(settings, new_database))
 
 
 @contextlib.contextmanager

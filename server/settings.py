@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     key_file: Path | None = None
     """The keys that tokens are signed with; unset: keys.json in the directory. The front door reads the same file."""
 
+    mark_file: Path | None = None
+    """Where this server keeps outside the database how far that has come with its ids; unset: ids.json beside the key file."""
+
     public_url: Annotated[str, AfterValidator(public_url_of)] = Field(default="http://127.0.0.1:8080", min_length=1, max_length=255)
     """What tracked URLs start with where a mailing says nothing else."""
 
@@ -114,4 +117,6 @@ class Settings(BaseSettings):
             self.database_url = f"sqlite:///{self.directory.resolve() / 'trackedlinks.db'}"
         if self.key_file is None:
             self.key_file = self.directory / "keys.json"
+        if self.mark_file is None:
+            self.mark_file = self.key_file.parent / "ids.json"
         return self

@@ -9,6 +9,7 @@ from server.model.errors import DomainError, Reason, Violation
 from server.model.ids import NOBODY, address_recipient, person_recipient
 from server.model.mailing import Mailing, PlacementKind, Recipient
 from server.model.url_fields import MOST_FILLED, filled_length
+from server.store.given_ids import GivenIds
 from server.store.kept import KeptStore, kept_key
 from server.store.mailings import MailingStore
 from server.store.messages import MessageStore, StoredMessage
@@ -25,10 +26,12 @@ class Minting:
         mailings: MailingStore,
         messages: MessageStore,
         kept: KeptStore,
+        given_ids: GivenIds,
         public_url: str,
         clock: Callable[[], datetime],
     ) -> None:
         self._minter = minter
+        self._given_ids = given_ids
         self._placements = placements
         self._mailings = mailings
         self._messages = messages
@@ -37,19 +40,24 @@ class Minting:
         self._clock = clock
 
     def outside(self, link_ids: Sequence[int]) -> "Mint":
-        """A mint for registered links outside any mailing. Raises LINK_NOT_FOUND, LINK_DELETED, LINK_IS_LOCAL."""
+        """A mint for registered links outside any mailing. Raises LINK_NOT_FOUND, LINK_DELETED, LINK_IS_LOCAL, DATABASE_PUT_BACK."""
+        self._given_ids.refuse_put_back()
         placements = [placement.id for placement in self._placements.outside(link_ids)]
         return Mint(UrlMaker(self._minter, self._public_url, placements), self._placements)
 
     def inside(self, mailing_id: int) -> "Mint":
-        """A mint for a mailing's message as it was tracked last. Raises MAILING_NOT_FOUND, MAILING_DELETED, MESSAGE_MISSING."""
+        """A mint for a mailing's message as it was tracked last.
+
+        Raises MAILING_NOT_FOUND, MAILING_DELETED, MESSAGE_MISSING, DATABASE_PUT_BACK.
+        """
         mailing = self._mailings.get(mailing_id)
         if mailing.delete_time is not None:
             raise DomainError(Reason.mailing_deleted, f"mailing {mailing_id} is deleted", id=mailing_id)
         return self.of(mailing, self._messages.get(mailing_id))
 
     def of(self, mailing: Mailing, message: StoredMessage) -> "Mint":
-        """The same for a mailing and a message that are known already."""
+        """The same for a mailing and a message that are known already. Raises DATABASE_PUT_BACK."""
+        self._given_ids.refuse_put_back()
         special = {message.special[each] for each in message.placement_ids if each in message.special}
         reads = bool(message.kept_fields or special & {PlacementKind.manage_subscriptions, PlacementKind.view_online})
         keeping = Keeping(self._kept, mailing, message, self._clock) if reads else None

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+import structlog
+
 from server.clicks.answer import Page, text_page
 from server.model.action import fill_text, text_fields
 from server.model.click import SpecialLink
@@ -16,6 +18,9 @@ from server.model.mailing import Mailing
 from server.model.url_fields import fill_url, url_fields
 from server.store.changes import ChangeStore, Lead, Position
 from server.store.destinations import NO_MAILING, answer_of, location
+from server.store.given_ids import REMEDY, GivenIds
+
+log = structlog.get_logger()
 
 LOOK_SECONDS = 1.0
 MOST = 250
@@ -50,8 +55,9 @@ class Told:
 class Watching:
     """Tells callers of changes until the server stops."""
 
-    def __init__(self, changes: ChangeStore) -> None:
+    def __init__(self, changes: ChangeStore, given_ids: GivenIds) -> None:
         self._changes = changes
+        self._given_ids = given_ids
         self._stopping = asyncio.Event()
         self._reading: set[asyncio.Task[tuple[list[Lead], Position]]] = set()
 
@@ -65,8 +71,13 @@ class Watching:
         if self._reading:
             await asyncio.wait(self._reading)
 
-    async def since(self, position: Position, turn: Turn) -> AsyncGenerator[Told, None]:
-        """What has changed since then, and whatever changes from now on, each in its turn. Raises STORE_UNAVAILABLE."""
+    async def since(self, position: Position, turn: Turn, highest_placement_id: int = 0) -> AsyncGenerator[Told, None]:
+        """What has changed since then, and whatever changes from now on, each in its turn. Raises STORE_UNAVAILABLE.
+
+        A caller who knows of a placement that this database has not come to yet proves that it was put back.
+        """
+        if highest_placement_id:
+            await asyncio.to_thread(self._compare, highest_placement_id)
         complete = False
         while not self._stopping.is_set():
             async with turn():
@@ -87,6 +98,12 @@ class Watching:
         self._reading.add(reading)
         reading.add_done_callback(self._reading.discard)
         return await asyncio.shield(reading)
+
+    def _compare(self, placement_id: int) -> None:
+        given = self._given_ids
+        if not given.has_given_placement(placement_id) and not given.is_put_back():
+            given.say_put_back()
+            log.error("database_put_back", known_placement=placement_id, remedy=REMEDY)
 
 
 def standing(lead: Lead) -> Standing:

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     mailing_type_missing = "MAILING_TYPE_MISSING"
     mailing_type_fixed = "MAILING_TYPE_FIXED"
     subscription_link_expired = "SUBSCRIPTION_LINK_EXPIRED"
+    database_put_back = "DATABASE_PUT_BACK"
     click_queue_full = "CLICK_QUEUE_FULL"
     scripts_busy = "SCRIPTS_BUSY"
     server_busy = "SERVER_BUSY"

@@ -67,7 +67,7 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
     ) -> AsyncIterator[click_service_pb2.WatchPlacementsResponse]:
         await context.send_initial_metadata(((KEYS_METADATA, self._keys),))  # before anything is refused, or the caller does not see why
         position = position_of(request.position)
-        async with contextlib.aclosing(self._watching.since(position, in_turn)) as watch:
+        async with contextlib.aclosing(self._watching.since(position, in_turn, request.highest_placement_id)) as watch:
             async for told in watch:
                 for response in told_messages(told, position):
                     yield response

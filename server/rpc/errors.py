@@ -54,6 +54,7 @@ CODES = {
     Reason.mailing_type_missing: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.mailing_type_fixed: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.subscription_link_expired: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.database_put_back: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.click_queue_full: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.scripts_busy: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.server_busy: grpc.StatusCode.RESOURCE_EXHAUSTED,

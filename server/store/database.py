@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
@@ -42,6 +43,20 @@ later: after forty early clicks a newsletter's first 102,400 took 84 s instead o
 """
 
 
+GAVE_IDS = "gave_ids"
+"""In a connection's `info`: the transaction under way has given ids that callers get to know, which never come again."""
+
+
+class GivenIdsCount(Protocol):
+    """What is told of transactions that give ids."""
+
+    def count(self, connection: Connection) -> Any:
+        """Comes last in such a transaction, which fails with what this raises."""
+
+    def keep(self, counted: Any, /) -> None:
+        """Is told after the commit what `count` gave, before anybody gets the ids."""
+
+
 class Database:
     """One database. On SQLite every write runs in one writer thread; on PostgreSQL only what is submitted to it does."""
 
@@ -57,6 +72,7 @@ class Database:
         self._opened = self._writes = 0
         self._closing = threading.Lock()
         self._open = True
+        self.given_ids: GivenIdsCount | None = None
         self._writer.start()
 
     def read(self, work: Callable[[Connection], T]) -> T:
@@ -66,9 +82,11 @@ class Database:
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in a transaction of its own and commits it; whatever it raises, nothing of it stays. Blocks."""
-        if self.is_sqlite:
-            return self.submit(lambda: self._write(work)).result()
-        return self.transaction(work)
+        if not self.is_sqlite:
+            return self.transaction(work)
+        result, counted = self.submit(lambda: self._write(work)).result()
+        self._keep(counted)  # here and not in the writer thread, where clicks would wait for one more fsync
+        return result
 
     def submit(self, job: Callable[[], T]) -> "Future[T]":
         """Has the writer thread run `job` after those submitted before."""
@@ -81,10 +99,24 @@ class Database:
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
         """What `write` does, in the calling thread. On PostgreSQL a transaction that lost to another one is run again, twice at most."""
+        result, counted = self._transact(work)
+        self._keep(counted)
+        return result
+
+    def _keep(self, counted: Any) -> None:
+        if counted is not None and self.given_ids is not None:
+            self.given_ids.keep(counted)
+
+    def _transact(self, work: Callable[[Connection], T]) -> tuple[T, Any]:
+        """Runs `work` in a transaction; what it returns, and what was counted of the ids that it gave."""
         for attempt in (1, 2, 3):
             try:
                 with unavailable(), self._writing() as connection, connection.begin():
-                    return work(connection)
+                    connection.info.pop(GAVE_IDS, None)  # of a transaction that failed
+                    result = work(connection)
+                    gave = connection.info.pop(GAVE_IDS, False)
+                    counted = self.given_ids.count(connection) if gave and self.given_ids is not None else None
+                return result, counted
             except OperationalError as error:
                 if attempt == 3 or getattr(error.orig, "sqlstate", None) not in PG_RETRY:
                     raise _unavailable(error) from error
@@ -136,9 +168,9 @@ class Database:
             self._kept.close()
             self._kept = None
 
-    def _write(self, work: Callable[[Connection], T]) -> T:
+    def _write(self, work: Callable[[Connection], T]) -> tuple[T, Any]:
         self._writes += 1
-        return self.transaction(work)
+        return self._transact(work)
 
     def _run_jobs(self) -> None:
         while job_and_future := self._jobs.get():
@@ -186,6 +218,20 @@ def without_data(error: BaseException) -> BaseException:
     return RuntimeError(f"{type(error).__name__}: {said}").with_traceback(error.__traceback__)
 
 
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite database; None for one in memory, for a URI of SQLite's own, and for PostgreSQL."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or (parsed.database or ":memory:").startswith((":memory:", "file:")):
+        return None
+    return Path(parsed.database or "")
+
+
+def without_password(url: str) -> str:
+    """What an operator is told of a database's address."""
+    parsed = make_url(url)
+    return str(parsed.database) if parsed.get_backend_name() == "sqlite" else f"{parsed.host or 'local'}/{parsed.database}"
+
+
 def _unavailable(error: Exception) -> DomainError:
     cause = getattr(error, "orig", None) or error
     problem = str(cause) if type(error) is DatabaseError else "the database cannot be reached or is locked"
@@ -198,6 +244,7 @@ def _engine(url: str) -> Engine:
         engine = create_engine(parsed, connect_args={"timeout": 5, "check_same_thread": False}, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "after_cursor_execute", _notice_given_ids)
         return engine
     engine = create_engine(
         parsed.set(drivername="postgresql+psycopg"),
@@ -208,7 +255,16 @@ def _engine(url: str) -> Engine:
         pool_timeout=5,
     )
     event.listen(engine, "handle_error", _give_up_what_only_reads)
+    event.listen(engine, "after_cursor_execute", _notice_given_ids)
     return engine
+
+
+def _notice_given_ids(connection: Connection, _cursor: Any, _statement: str, _values: Any, context: Any, _many: bool) -> None:
+    """Notices an insert into a table whose ids are never given again; what goes to the driver as text says so itself."""
+    if context.isinsert and context.compiled is not None:
+        table = context.compiled.statement.table
+        if table.dialect_options["sqlite"]["autoincrement"]:
+            connection.info[GAVE_IDS] = True
 
 
 def _give_up_what_only_reads(context: ExceptionContext) -> None:

@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from server.store import click_tables, crm_tables, outbox_tables, script_tables, tables  # noqa: F401  (every table is known to the migrations)
+from server.store import click_tables, crm_tables, given_ids, outbox_tables, script_tables, tables  # noqa: F401  (every table is known to the migrations)
 from server.store.database import Database
 
 

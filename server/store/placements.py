@@ -11,7 +11,7 @@ from server.model.crm import address_key
 from server.model.errors import DomainError, Reason
 from server.model.mailing import MessagePart, Placement, PlacementKind
 from server.store.changes import next_change
-from server.store.database import Database
+from server.store.database import GAVE_IDS, Database
 from server.store.links import by_ids, refuse_local
 from server.store.sql import Statements
 from server.store.tables import PlacementRow, table_of
@@ -63,6 +63,8 @@ def address_ids(statements: Statements, emails: Sequence[str]) -> dict[str, int]
     wanted = sorted({key: email for email, key in reversed(keys.items())}.items())  # of several spellings the first is kept
     found = {row.key: row.id for row in statements.matching("SELECT id, key FROM address WHERE key IN", [key for key, _ in wanted])}
     missing = [row for row in wanted if row[0] not in found]
+    if missing:
+        statements.connection.info[GAVE_IDS] = True
     statements.each("INSERT INTO address (key, address) VALUES (?, ?) ON CONFLICT DO NOTHING", missing)
     select_again = statements.matching("SELECT id, key FROM address WHERE key IN", [key for key, _ in missing])
     found |= {row.key: row.id for row in select_again}

@@ -13,6 +13,7 @@ The one order of locks, which every transaction on PostgreSQL keeps, or two woul
     address · kept · crm_subscription · crm_extra_field · crm_membership
     gone_receiver · action_run · click
     last_change · placement · message
+    id_giver
 
 Rows of one table are locked in the order of their key: an UPDATE or DELETE of several takes them as it finds them, so they are selected
 FOR UPDATE in order first, and FOR SHARE likewise. Whoever skips what is locked waits for nobody, nor does whoever makes a row under an id

@@ -157,3 +157,19 @@ async def test_a_watcher_is_told_which_answers_depend_on_who_clicks_and_when(stu
     await campaign.mail(f'<a href="trackedlink:{field.id}">x</a>'.encode(), [person(1, merge_fields={"shop": "x"})])
     told, _ = await all_of(watched(stubs))
     assert [told[number].depends_on_click for number in sorted(told)] == [False] * 5 + [True] * 7
+
+
+async def test_a_watcher_who_knows_of_a_placement_that_was_never_given_proves_that_the_database_was_put_back(stubs: Stubs) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link()
+    await campaign.url(link.id, person(1))
+    known = watched(stubs)
+    told, _ = await all_of(known)
+    request = click_service_pb2.WatchPlacementsRequest(highest_placement_id=max(told))
+    assert (await all_of(stubs.clicks.WatchPlacements(request, timeout=20)))[0].keys() == told.keys()
+    assert (await campaign.link()).id > link.id
+    request.highest_placement_id = max(told) + 1
+    assert (await all_of(stubs.clicks.WatchPlacements(request, timeout=20)))[0].keys() == told.keys()
+    create = link_service_pb2.CreateLinkRequest(link=link_pb2.Link(name="x", redirect=link_pb2.Redirect(url="https://example.com/")))
+    assert (await refused(stubs.links.CreateLink(create))).reason == "DATABASE_PUT_BACK"
+    assert await campaign.counts(link.id) == (0, 0, 0)

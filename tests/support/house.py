@@ -49,6 +49,12 @@ class House:
         self.front.start("event='serving'")
         self.wait_ready()
 
+    def run_server(self, *arguments: str) -> "tuple[int, str]":
+        """Runs `python -m server` with these arguments until it ends: its exit status, and what it said."""
+        command = [sys.executable, "-m", "server", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=START_SECONDS)
+        return done.returncode, done.stderr + done.stdout
+
     def another_front(self, **settings: str) -> "tuple[Process, str]":
         """A second front door before the same server, not started, and its address."""
         url = f"127.0.0.1:{free_port()}"
@@ -95,8 +101,8 @@ class House:
 class Process:
     """One of the two, in a process group of its own, since granian serves from child processes."""
 
-    def __init__(self, module: str, environment: dict[str, str]) -> None:
-        self._module = module
+    def __init__(self, module: str, environment: dict[str, str], *arguments: str) -> None:
+        self._module, self._arguments = module, arguments
         self._environment = environment
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -110,7 +116,7 @@ class Process:
 
     def start(self, sign: str) -> None:
         """Starts it and returns when a line of its log matches `sign`; fails when it ends before."""
-        command = [sys.executable, "-m", self._module]
+        command = [sys.executable, "-m", self._module, *self._arguments]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
         )

@@ -63,6 +63,12 @@ class Postgres:
         self._admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY FILE_COPY".encode())  # WAL_LOG takes six times as long
         return name
 
+    def copy(self, name: str, to: str) -> None:
+        """Makes the database `to` what `name` is, whatever it was. Cuts off whoever is connected to one of them."""
+        self._admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN (%s, %s)", [name, to])
+        self._admin.execute(f"DROP DATABASE IF EXISTS {to} WITH (FORCE)".encode())
+        self._admin.execute(f"CREATE DATABASE {to} TEMPLATE {name} STRATEGY FILE_COPY".encode())
+
     def clean(self, name: str) -> None:
         """Makes a migrated database what it was when it was new, without the checks that tests add, and cuts off who is still connected.
 
