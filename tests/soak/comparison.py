@@ -1,13 +1,14 @@
 """Compares everything that the server tells at the end of the mixed load with what the oracle knows, and every figure with the clicks."""
 
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import text
 
 from server.store.database import Database
-from tests.soak.ledger import Key, PersonMailing
+from tests.soak.ledger import PersonMailing
+from tests.soak.stored import Stored, figures, identity, pages, stored, told_figures
 from tests.soak.world import World
 from trackedlinks.v1 import (
     action_service_pb2,
@@ -15,7 +16,6 @@ from trackedlinks.v1 import (
     click_service_pb2,
     embedded_crm_service_pb2,
     link_service_pb2,
-    mailing_pb2,
     mailing_service_pb2,
 )
 
@@ -26,7 +26,8 @@ class Comparison:
     def __init__(self, world: World) -> None:
         self._world = world
         self._stubs = world.campaign.stubs
-        self._clicks: dict[int, list[click_pb2.Click]] = {}
+        self._clicks: dict[int, list[Stored]] = {}
+        self._in_mailings: dict[int, list[Stored]] = defaultdict(list)
         self._problems: list[str] = []
 
     async def problems(self) -> list[str]:
@@ -51,31 +52,36 @@ class Comparison:
 
     async def _compare_link(self, link_id: int) -> None:
         """The clicks with what was answered, and the link's figures and clickers with the clicks."""
-        listed = [
-            click async for click in _pages(self._stubs.clicks.ListClicks, click_service_pb2.ListClicksRequest(link_id=link_id), "clicks")
-        ]
+        request = click_service_pb2.ListClicksRequest(link_id=link_id)
+        listed = [stored(click) async for click in pages(self._stubs.clicks.ListClicks, request, "clicks")]
         self._clicks[link_id] = listed
+        for click in listed:
+            self._in_mailings[click.mailing_id].append(click)
         self._expect(f"link {link_id}, ids of clicks that are listed twice", len(listed), len({click.id for click in listed}))
-        self._problems += self._world.ledger.differences(link_id, Counter(_key(click) for click in listed))
+        self._problems += self._world.ledger.differences(
+            link_id, Counter((each.placement_id, each.identity, each.verdict, each.test) for each in listed)
+        )
         link = await self._stubs.links.GetLink(link_service_pb2.GetLinkRequest(id=link_id))
-        self._expect(f"link {link_id}, counts", _figures(listed), _counts(link.counts))
+        self._expect(f"link {link_id}, counts", figures(listed), told_figures(link.counts))
         clickers = click_service_pb2.ListClickersRequest(link_id=link_id)
         found = {
-            (_identity(each.recipient), each.mailing_id): each.clicks
-            async for each in _pages(self._stubs.clicks.ListClickers, clickers, "clickers")
+            (identity(each.recipient), each.mailing_id): each.clicks
+            async for each in pages(self._stubs.clicks.ListClickers, clickers, "clickers")
         }
-        counted = Counter((_identity(click.recipient), click.mailing_id) for click in listed if _counts_as_clicker(click))
+        counted = Counter((click.identity, click.mailing_id) for click in listed if click.has_clicker)
         self._differ(f"link {link_id}, clicker", counted, found)
 
     async def _compare_mailing(self, mailing_id: int) -> None:
         """The figures of a mailing, and of each link in it, with the clicks."""
-        inside = [click for listed in self._clicks.values() for click in listed if click.mailing_id == mailing_id]
+        inside = self._in_mailings[mailing_id]
+        of_links: dict[int, list[Stored]] = defaultdict(list)
+        for click in inside:
+            of_links[click.link_id].append(click)
         mailing = await self._stubs.mailings.GetMailing(mailing_service_pb2.GetMailingRequest(id=mailing_id))
-        self._expect(f"mailing {mailing_id}, counts", _figures(inside), _counts(mailing.counts))
+        self._expect(f"mailing {mailing_id}, counts", figures(inside), told_figures(mailing.counts))
         request = mailing_service_pb2.ListMailingLinksRequest(mailing_id=mailing_id)
-        async for each in _pages(self._stubs.mailings.ListMailingLinks, request, "links"):
-            of_link = [click for click in inside if click.link_id == each.link.id]
-            self._expect(f"mailing {mailing_id}, link {each.link.id}, counts", _figures(of_link), _counts(each.counts))
+        async for each in pages(self._stubs.mailings.ListMailingLinks, request, "links"):
+            self._expect(f"mailing {mailing_id}, link {each.link.id}, counts", figures(of_links[each.link.id]), told_figures(each.counts))
 
     def _compare_placements(self) -> None:
         """The roll-ups of each placement, which no call tells of yet, with the clicks."""
@@ -87,7 +93,7 @@ class Comparison:
         found = {(row[0], what): int(value) for row in rows for what, value in zip(("clicks", "suspected"), row[1:], strict=True) if value}
         wanted: Counter[tuple[int, str]] = Counter()
         for click in (click for listed in self._clicks.values() for click in listed if not click.test):
-            wanted[click.placement_id, "clicks" if click.verdict == click_pb2.VERDICT_HUMAN else "suspected"] += 1
+            wanted[click.placement_id, "clicks" if click.counts else "suspected"] += 1
         self._differ("roll-ups of placement", wanted, found)
 
     async def _compare_effects(self) -> None:
@@ -96,8 +102,7 @@ class Comparison:
         acted, acting = world.ledger.acted, next(subject for subject in world.subjects if subject.kind == "acting")
         clicks = {click.id: click for click in self._clicks[acting.link_id]}
         requests = [
-            each
-            async for each in _pages(crm.ListServiceRequests, embedded_crm_service_pb2.ListServiceRequestsRequest(), "service_requests")
+            each async for each in pages(crm.ListServiceRequests, embedded_crm_service_pb2.ListServiceRequestsRequest(), "service_requests")
         ]
         self._expect("clicks with two service requests", len(requests), len({each.click_id for each in requests}))
         made: Counter[PersonMailing] = Counter(
@@ -106,7 +111,7 @@ class Comparison:
         self._differ("service requests of person and mailing", acted, made)
         calls: Counter[PersonMailing] = Counter()
         tasks: Counter[int] = Counter()
-        async for each in _pages(crm.ListFollowUps, embedded_crm_service_pb2.ListFollowUpsRequest(), "follow_ups"):
+        async for each in pages(crm.ListFollowUps, embedded_crm_service_pb2.ListFollowUpsRequest(), "follow_ups"):
             if each.description == "once per mailing":
                 calls[each.person_id, clicks[each.click_id].mailing_id if each.click_id in clicks else 0] += 1
             else:
@@ -117,7 +122,7 @@ class Comparison:
         self._expect("events of unknown clicks", set(), world.events - clicks.keys())
         target = click_service_pb2.AddClickersRequest(link_id=acting.link_id, selection_id=world.entries["SELECTION"])
         added = await self._stubs.clicks.AddClickers(target)
-        strangers = {_identity(click.recipient) for click in clicks.values() if _counts_as_clicker(click) and not click.recipient.person_id}
+        strangers = {click.identity for click in clicks.values() if click.has_clicker and "@" in click.identity}
         told = (added.added_count, added.present_count, added.skipped_count)
         self._expect("clickers added, present and skipped", (0, len(tasks), len(strangers)), told)
 
@@ -125,7 +130,7 @@ class Comparison:
         """The card of everybody: as they clicked, or as they were; selections that were made of clickers apart."""
         ids, ledger = self._world.entries, self._world.ledger
         acted = {person_id for person_id, _ in ledger.acted}
-        async for card in _pages(self._stubs.embedded_crm.ListPersons, embedded_crm_service_pb2.ListPersonsRequest(), "persons"):
+        async for card in pages(self._stubs.embedded_crm.ListPersons, embedded_crm_service_pb2.ListPersonsRequest(), "persons"):
             did, left = card.id in acted, card.id in ledger.left
             interests = ([] if did or left else [ids["GONE"]]) + ([ids["INTEREST"]] if did else [])
             wanted = (sorted(interests), [ids["SELECTION"]] * did, [ids["PROJECT"]] * did, {"clicked": card.name} if did else {})
@@ -137,46 +142,12 @@ class Comparison:
         """How often each action of the link that acts was done."""
         ledger, acting = self._world.ledger, next(subject for subject in self._world.subjects if subject.kind == "acting")
         request = action_service_pb2.ListActionRunsRequest(link_id=acting.link_id, state=click_pb2.ACTION_STATE_DONE)
-        done = Counter([run.action_id async for run in _pages(self._stubs.actions.ListActionRuns, request, "action_runs")])
+        done = Counter([run.action_id async for run in pages(self._stubs.actions.ListActionRuns, request, "action_runs")])
         link = await self._stubs.links.GetLink(link_service_pb2.GetLinkRequest(id=acting.link_id))
         every, left = ledger.acted.total(), ledger.left.total()
         persons = len({person_id for person_id, _ in ledger.acted})
         wanted = [every, every, every + left, every, every, len(ledger.acted), persons, every, ledger.events]
         self._expect("runs done of each action", wanted, [done[action.id] for action in link.actions])
-
-
-def _key(click: click_pb2.Click) -> Key:
-    return click.placement_id, _identity(click.recipient), click_pb2.Verdict.Name(click.verdict).removeprefix("VERDICT_"), click.test
-
-
-def _identity(recipient: mailing_pb2.Recipient) -> str:
-    return f"person {recipient.person_id}" if recipient.person_id else recipient.email
-
-
-def _counts_as_clicker(click: click_pb2.Click) -> bool:
-    return click.verdict == click_pb2.VERDICT_HUMAN and not click.test and bool(_identity(click.recipient))
-
-
-def _figures(clicks: list[click_pb2.Click]) -> tuple[int, int, int]:
-    """Clicks, clickers and suspected of some clicks."""
-    real = [click for click in clicks if not click.test]
-    human = sum(click.verdict == click_pb2.VERDICT_HUMAN for click in real)
-    return human, len({_identity(click.recipient) for click in real if _counts_as_clicker(click)}), len(real) - human
-
-
-def _counts(counts: Any) -> tuple[int, int, int]:
-    return counts.clicks, counts.clickers, counts.suspected
-
-
-async def _pages(call: Any, request: Any, field: str) -> AsyncIterator[Any]:
-    request.page_size = 1000
-    while True:
-        page = await call(request)
-        for each in getattr(page, field):
-            yield each
-        request.page_token = page.next_page_token
-        if not page.next_page_token:
-            return
 
 
 _ROLLED_UP = """SELECT p.id, SUM(r.clicks), SUM(r.suspected) FROM roll_up AS r JOIN placement AS p ON p.id = r.placement_id

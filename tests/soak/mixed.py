@@ -141,6 +141,8 @@ class MixedLoad:
             for name, process in (("server", self._house.server), ("front door", self._house.front)):
                 if process is not None and process.running:
                     megabytes = await asyncio.to_thread(memory_mb, process.pid)
+                    if not megabytes:  # it has ended meanwhile
+                        continue
                     self.memory[name].samples.append(Sample(time.time() - self._began, megabytes, self._lives[name]))
 
     async def _tell(self) -> None:
