@@ -3,8 +3,10 @@
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 
-from tests.soak.subjects import LIVE_SECONDS, Ticket
+from tests.soak.subjects import Ticket
 
+LIVE_SECONDS = 0.2
+"""What was answered sooner is either stored, or was given to the journal alone."""
 LATE_SECONDS = 60.0
 """For so long a click that was answered late may still be on its way to the server as a live one, which no reset before it removes."""
 

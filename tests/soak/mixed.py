@@ -128,11 +128,14 @@ class MixedLoad:
             away = [time.time(), float("inf")]
             self.world.aways.append(away)
             await asyncio.to_thread(end)
+            ended = time.time()
             await asyncio.to_thread(self._house.server.start, "event='serving'")
+            started = time.time()
             await asyncio.to_thread(self._house.wait_connected)
             away[1] = time.time()
             self._lives["server"] += 1
-            print(f"{self._mix.name}: {end.__name__} of the server, away for {away[1] - away[0]:.1f} s", flush=True)
+            taken = f"{ended - away[0]:.1f} s to end, {started - ended:.1f} s to start, {away[1] - started:.1f} s to be connected"
+            print(f"{self._mix.name}: {end.__name__} of the server, {taken}", flush=True)
             self.world.calm.set()
 
     async def _sample(self) -> None:

@@ -83,7 +83,10 @@ class Recipients:
         runs = verdict == "HUMAN" and not ticket.person.test and not ticket.person.do_not_track
         if not ticket.subject.is_right(got, ticket, runs, asked, answered, away):
             shown = got.location or got.page[got.page.find("Version") :].partition("<")[0]
-            told.wrong.append(f"{ticket.subject.kind}, {verdict}, {ticket.person}, after {answered - asked:.3f} s: {got.status} {shown}")
+            edited = asked - ticket.subject.versions[-1].acknowledged
+            told.wrong.append(
+                f"{ticket.subject.name}, {verdict}, {ticket.person}, asked {edited:.1f} s after the last edit: {got.status} {shown}"
+            )
         world.ledger.told(ticket, verdict, asked, answered)
         if ticket.subject.kind == "acting" and verdict == "HUMAN" and not ticket.person.test:
             world.ledger.acts(ticket)

@@ -8,9 +8,8 @@ from typing import Any
 from tests.support.visits import Visited
 from trackedlinks.v1 import link_pb2
 
-LIVE_SECONDS = 0.2
-"""An answer that took longer may have come from the front door's snapshot, which hears of an edit within about a second."""
 STALE_SECONDS = 3.0
+"""An answer may have come from the front door's snapshot, which hears of an edit within about a second; nobody sees that from outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ class Subject:
         """Whether a recipient may have got this. `runs`: scripts do. `away`: nothing could be asked meanwhile."""
         if got.status != (200 if self.kind == "text" else 302):
             return False
-        since = asked if answered - asked < LIVE_SECONDS and not away else asked - STALE_SECONDS
+        since = asked - STALE_SECONDS
         ends = [version.acknowledged for version in self.versions[1:]] + [math.inf]
         numbers = [version.number for version, end in zip(self.versions, ends, strict=True) if version.sent <= answered and end >= since]
         persons = [ticket.person, Person()] if away else [ticket.person]
