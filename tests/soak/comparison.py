@@ -19,6 +19,9 @@ from trackedlinks.v1 import (
     mailing_service_pb2,
 )
 
+MOST_FAILED = 0.002
+"""The share of scripts that may fail on a machine that is busy with other things."""
+
 
 class Comparison:
     """One look at everything."""
@@ -40,6 +43,7 @@ class Comparison:
         await self._compare_effects()
         await self._compare_cards()
         await self._compare_runs()
+        await self._compare_scripts()
         return self._problems
 
     def _expect(self, what: str, wanted: object, found: object) -> None:
@@ -148,6 +152,17 @@ class Comparison:
         persons = len({person_id for person_id, _ in ledger.acted})
         wanted = [every, every, every + left, every, every, len(ledger.acted), persons, every, ledger.events]
         self._expect("runs done of each action", wanted, [done[action.id] for action in link.actions])
+
+    async def _compare_scripts(self) -> None:
+        """Who was not sent where the script says has a run that failed, as when nothing computed in its 250 ms; and these are few."""
+        scripted = next(subject for subject in self._world.subjects if subject.kind == "script")
+        request = action_service_pb2.ListActionRunsRequest(link_id=scripted.link_id, state=click_pb2.ACTION_STATE_FAILED)
+        reasons = Counter([run.reason async for run in pages(self._stubs.actions.ListActionRuns, request, "action_runs")])
+        unscripted, clicks = self._world.ledger.unscripted, sum(click.counts for click in self._clicks[scripted.link_id])
+        if unscripted > reasons.total():
+            self._problems.append(f"{unscripted} recipients were not sent where the script says, and {reasons.total()} of its runs failed")
+        if reasons.total() > MOST_FAILED * clicks + 1:
+            self._problems.append(f"of {clicks} scripts these failed: {dict(reasons)}")
 
 
 _ROLLED_UP = """SELECT p.id, SUM(r.clicks), SUM(r.suspected) FROM roll_up AS r JOIN placement AS p ON p.id = r.placement_id

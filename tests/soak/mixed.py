@@ -103,10 +103,9 @@ class MixedLoad:
         flat = ", ".join(
             f"{name} {each.per_hour():+.1f} MB/h over {each.judged_seconds() / 60:.0f} min" for name, each in self.memory.items()
         )
-        return (
-            f"{self._mix.name}, seed {self._mix.seed}: {told.answered:,} clicks answered, {told.away:,} of them while the server was away, "
-            f"{world.calls:,} other calls, {world.again:,} of them again, {len(world.mailings)} mailings, {self.restarts} restarts; {flat}"
-        )
+        answered = f"{told.answered:,} clicks answered, {told.away:,} of them while the server was away"
+        others = f"{world.calls:,} other calls, {world.again:,} of them again, {len(world.mailings)} mailings, {self.restarts} restarts"
+        return f"{self._mix.name}, seed {self._mix.seed}: {answered}, {world.ledger.unscripted} scripts too slow, {others}; {flat}"
 
     async def _restart_now_and_then(self, until: float) -> None:
         """In turns: the server is stopped and started, the front door's workers are replaced, the server is killed and started."""

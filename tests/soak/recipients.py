@@ -8,7 +8,7 @@ from itertools import count
 
 from tests.soak.subjects import Ticket
 from tests.soak.world import World
-from tests.support.visits import visit
+from tests.support.visits import Visited, visit
 
 PATIENCE = 30.0
 """Seconds after which a recipient closes the window."""
@@ -39,10 +39,11 @@ class Recipients:
         self._world = world
         self.told = Told()
         self._under_way = 0
+        self._began = 0.0
 
     async def click(self, per_second: float, until: float) -> None:
         """Clicks until that time, and returns when the last one is answered."""
-        began = time.time()
+        began = self._began = time.time()
         async with asyncio.TaskGroup() as clicks:
             for number in count():
                 due = began + number / per_second
@@ -81,12 +82,17 @@ class Recipients:
         away = world.was_away(asked, answered)
         told.away += away
         runs = verdict == "HUMAN" and not ticket.person.test and not ticket.person.do_not_track
-        if not ticket.subject.is_right(got, ticket, runs, asked, answered, away):
-            shown = got.location or got.page[got.page.find("Version") :].partition("<")[0]
-            edited = asked - ticket.subject.versions[-1].acknowledged
-            told.wrong.append(
-                f"{ticket.subject.name}, {verdict}, {ticket.person}, asked {edited:.1f} s after the last edit: {got.status} {shown}"
-            )
+        subject = ticket.subject
+        if not subject.is_right(got, ticket, runs, asked, answered, away):
+            if subject.kind == "script" and subject.is_right(got, ticket, False, asked, answered, away):
+                world.ledger.unscripted += 1
+            else:
+                told.wrong.append(self._wrong(ticket, verdict, got, asked, answered))
         world.ledger.told(ticket, verdict, asked, answered)
         if ticket.subject.kind == "acting" and verdict == "HUMAN" and not ticket.person.test:
             world.ledger.acts(ticket)
+
+    def _wrong(self, ticket: Ticket, verdict: str, got: Visited, asked: float, answered: float) -> str:
+        shown = got.location or got.page[got.page.find("Version") :].partition("<")[0]
+        when = f"{asked - ticket.subject.versions[-1].acknowledged:.1f} s after its last edit, {asked - self._began:.1f} s after the start"
+        return f"{ticket.subject.name}, {verdict}, {ticket.person}, {when}, answered in {answered - asked:.3f} s: {got.status} {shown}"
