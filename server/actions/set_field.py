@@ -20,6 +20,10 @@ class SetField(ActionKind):
         """Nothing: an extra field is named, not numbered."""
         return iter(())
 
+    def field_set(self) -> tuple[str, bool]:
+        """The field."""
+        return self.field, bool(self.value)
+
     def effects(self, occasion: Occasion) -> Iterator[Effect]:
         """The field on the person's card has the value, cut to the 2,047 characters that a card takes."""
         yield SetExtraField(occasion.person.id, self.field, occasion.fill(self.value)[:2047])

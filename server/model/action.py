@@ -111,6 +111,10 @@ class ActionKind(SQLModel):
         """The script that runs for it, and its version (0 = the newest), or None when none does."""
         return None
 
+    def field_set(self) -> tuple[str, bool] | None:
+        """The extra field that it sets on the person's card, and whether to a value; None when it sets none."""
+        return None
+
     def receivers(self) -> Iterator[tuple[str, str]]:
         """Every address of another system that it sends to, with the path of its field."""
         return iter(())

@@ -12,6 +12,9 @@ from sqlmodel import SQLModel
 from server.model.ids import MAX_PERSON_ID, OptionalId
 from server.model.text import Name, Text, name_key, one_line
 
+MOST_EXTRA_FIELDS, MOST_MEMBERSHIPS = 200, 1000
+"""On one card. Actions that would set another field fail; memberships beyond are kept, and may be left out of what is shown."""
+
 
 class Catalog(StrEnum):
     """A list of the CRM from which actions take ids."""
@@ -70,10 +73,10 @@ class Person(SQLModel):
     name: Name
     email: EmailAddress = ""
     our_contact_id: OptionalId = 0
-    extra_fields: dict[Name, Text] = Field(default_factory=dict, max_length=200)
-    interests: list[NamedReference] = Field(default_factory=list, max_length=1000)
-    selections: list[NamedReference] = Field(default_factory=list, max_length=1000)
-    projects: list[NamedReference] = Field(default_factory=list, max_length=1000)
+    extra_fields: dict[Name, Text] = Field(default_factory=dict, max_length=MOST_EXTRA_FIELDS)
+    interests: list[NamedReference] = Field(default_factory=list, max_length=MOST_MEMBERSHIPS)
+    selections: list[NamedReference] = Field(default_factory=list, max_length=MOST_MEMBERSHIPS)
+    projects: list[NamedReference] = Field(default_factory=list, max_length=MOST_MEMBERSHIPS)
 
 
 @dataclass(frozen=True, slots=True)

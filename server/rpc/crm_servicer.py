@@ -9,6 +9,7 @@ from server.model.reference import EntryReference
 from server.model.subscription import Subscriber
 from server.rpc import checks, effects, wire
 from server.rpc.calls import now, run
+from server.rpc.lists import ROOM
 from trackedlinks.v1 import crm_pb2, crm_service_pb2, crm_service_pb2_grpc
 
 
@@ -79,5 +80,26 @@ def _subscriber(message: crm_service_pb2.Subscriber, path: str) -> Subscriber:
 
 
 def to_person(person: Person) -> crm_pb2.Person:
-    """The person as it goes over the wire."""
-    return wire.to_message(person, crm_pb2.Person)
+    """The person as it goes over the wire; what would be too much for an answer is left out of the card, and counted."""
+    message = wire.to_message(person, crm_pb2.Person)
+    return message if message.ByteSize() <= ROOM else _cut(message)
+
+
+def _cut(whole: crm_pb2.Person) -> crm_pb2.Person:
+    card = crm_pb2.Person(id=whole.id, name=whole.name, email=whole.email, our_contact_id=whole.our_contact_id)
+    room = ROOM - card.ByteSize() - 16
+    for name, value in sorted(whole.extra_fields.items()):
+        room -= len(name.encode()) + len(value.encode()) + 16
+        if room < 0:
+            break
+        card.extra_fields[name] = value
+    lists = ((whole.interests, card.interests), (whole.selections, card.selections), (whole.projects, card.projects))
+    for some, kept in lists:
+        for reference in some:
+            room -= reference.ByteSize() + 8
+            if room < 0:
+                break
+            kept.append(reference)
+    left = len(whole.extra_fields) - len(card.extra_fields) + sum(len(some) - len(kept) for some, kept in lists)
+    card.left_out_count = left
+    return card

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
-from server.model.crm import EmailAddress, NamedReference, Person
+from server.model.crm import MOST_EXTRA_FIELDS, MOST_MEMBERSHIPS, EmailAddress, NamedReference, Person
 from server.model.ids import MAX_ID
 from server.model.subscription import Subscription
 from server.model.text import Name
@@ -13,7 +13,7 @@ from server.rpc import wire
 from trackedlinks.v1 import crm_pb2, crm_service_pb2
 
 MOST_SUBSCRIPTIONS = 1000
-MOST_NAME, MOST_VALUE, MOST_FIELDS, MOST_MEMBERSHIPS = 255, 2047, 200, 1000
+MOST_NAME, MOST_VALUE = 255, 2047
 
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0)]
 _TO_BLANKS = dict.fromkeys([*_CONTROLS, 0x2028, 0x2029], " ")
@@ -70,7 +70,7 @@ def _fields(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     kept: dict[str, str] = {}
     for name, value in sorted(fields):
         text = value[:MOST_VALUE].translate(_LEFT_OUT)
-        if text and len(kept) < MOST_FIELDS and _is_name(name):
+        if text and len(kept) < MOST_EXTRA_FIELDS and _is_name(name):
             kept[name] = text
     return kept
 

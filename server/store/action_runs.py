@@ -24,6 +24,7 @@ from server.store.action_run import (
     Run,
     runs_of,
 )
+from server.store.card_room import CARD_FULL, CardRoom
 from server.store.click_rows import NewClick
 from server.store.contacts import Contacts
 from server.store.crm_effects import apply
@@ -70,6 +71,7 @@ class ActionRuns:
         self._refuse_without_person()
         if not self._crm_is_remote:
             self._refuse_missing_references()
+            self._refuse_full_cards()
         self._refuse_gone_receivers()
         self._hear_scripts()
         self._claim()
@@ -126,6 +128,14 @@ class ActionRuns:
         for run in self._open():
             if reason := missing[id(run.kind)] or run.kind.refusal(run.contact):
                 run.end(ActionState.failed, reason)
+
+    def _refuse_full_cards(self) -> None:
+        setting = [(run, (run.person_id, *sets)) for run in self._open() if (sets := run.kind.field_set())]
+        if setting:
+            room = CardRoom(self._statements, (change for _, change in setting))
+            for run, change in setting:
+                if not room.takes([change]):
+                    run.end(ActionState.failed, CARD_FULL)
 
     def _refuse_gone_receivers(self) -> None:
         sending = [run for run in self._open() if run.click.destination.sends_elsewhere and any(run.kind.receivers())]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 
 import structlog
 from sqlalchemy import Connection
@@ -10,6 +11,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from server.model.crm import Catalog
 from server.model.crm_actions import NOT_TAKEN, CrmAction, CrmResult, EffectsOutcome
 from server.model.effects import CrmEffect, MakeFollowUp, MakeServiceRequest, SetExtraField, SetMembership
+from server.store.card_room import CARD_FULL, CardRoom
 from server.store.crm_effects import apply
 from server.store.crm_entries import existing
 from server.store.database import Database, without_data
@@ -66,15 +68,22 @@ def _transact(connection: Connection, actions: Sequence[CrmAction], now: datetim
     named = [list(dict.fromkeys(_references(action.effects))) for action in actions]
     entries = existing(connection, {reference for some in named for reference in some}, locked=True)
 
+    changes = [
+        [(each.person_id, each.field, bool(each.value)) for each in action.effects if isinstance(each, SetExtraField)] for action in actions
+    ]
+    room = CardRoom(statements, chain.from_iterable(changes))
+
     results: list[CrmResult] = []
     new: dict[str, CrmAction] = {}
-    for action, references in zip(actions, named, strict=True):
+    for action, references, fields in zip(actions, named, changes, strict=True):
         if action.key in known or action.key in new:
             results.append(CrmResult(EffectsOutcome.applied))
         elif action.person_id not in persons:
             results.append(CrmResult(EffectsOutcome.person_unknown))
         elif gone := [reference for reference in references if reference not in entries]:
             results.append(CrmResult(EffectsOutcome.refused, _missing(gone)))
+        elif not room.takes(fields):
+            results.append(CrmResult(EffectsOutcome.refused, CARD_FULL))
         else:
             new[action.key] = action
             results.append(CrmResult(EffectsOutcome.applied))
