@@ -17,6 +17,15 @@ from server.model.errors import DomainError, Reason
 
 T = TypeVar("T")
 
+MOST_CONNECTIONS = 15
+"""What the pool opens at most; who needs one more waits for it."""
+
+CACHE_KIBIBYTES = 128 * 1024
+"""SQLite's caches of all connections together: half is the writer's, the rest of those who read, since the system has the file in memory too."""
+
+WRITER_CACHE = CACHE_KIBIBYTES // 2
+READER_CACHE = (CACHE_KIBIBYTES - WRITER_CACHE) // MOST_CONNECTIONS
+
 KEPT_SECONDS = 1.0
 """After so long without a transaction the pool is asked for a connection, which looks whether it still lives."""
 
@@ -154,19 +163,32 @@ class Database:
             self._let_go()
         if self._kept is None:
             self._kept = self.engine.connect().execution_options(writes=True)
+            self._cache(self._kept, WRITER_CACHE)
             self._opened += 1
         connection, self._kept = self._kept, None
         try:
             yield connection
         except BaseException:
-            connection.close()
+            self._put_back(connection)
             raise
         self._kept, self._kept_until = connection, time.monotonic() + KEPT_SECONDS
 
     def _let_go(self) -> None:
         if self._kept is not None:
-            self._kept.close()
+            self._put_back(self._kept)
             self._kept = None
+
+    def _put_back(self, connection: Connection) -> None:
+        if not connection.invalidated:
+            with contextlib.suppress(connection.dialect.loaded_dbapi.Error):  # one that is broken is not used again
+                self._cache(connection, READER_CACHE)
+        connection.close()
+
+    def _cache(self, connection: Connection, kibibytes: int) -> None:
+        """How large this connection's cache may be. The driver is asked itself: a statement of SQLAlchemy's would begin a transaction."""
+        driver: Any = connection.connection.driver_connection
+        if self.is_sqlite:
+            driver.execute(f"PRAGMA cache_size=-{kibibytes}")
 
     def _write(self, work: Callable[[Connection], T]) -> tuple[T, Any]:
         self._writes += 1
@@ -241,7 +263,13 @@ def _unavailable(error: Exception) -> DomainError:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, connect_args={"timeout": 5, "check_same_thread": False}, hide_parameters=True)
+        engine = create_engine(
+            parsed,
+            connect_args={"timeout": 5, "check_same_thread": False},
+            hide_parameters=True,
+            pool_size=5,
+            max_overflow=MOST_CONNECTIONS - 5,
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         event.listen(engine, "after_cursor_execute", _notice_given_ids)
@@ -275,7 +303,7 @@ def _give_up_what_only_reads(context: ExceptionContext) -> None:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver begins nothing by itself; _begin_sqlite does
     cursor = connection.cursor()
-    # FULL: a commit is on the disk before it returns. 4,000 pages a checkpoint and 64 MiB of cache: measured, DESIGN §7. What is deleted
+    # FULL: a commit is on the disk before it returns. 4,000 pages a checkpoint: measured, DESIGN §7. What is deleted
     # is overwritten, and no name is left in the file; most builds of SQLite do so anyway.
     for pragma in (
         "secure_delete=ON",
@@ -283,7 +311,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         "synchronous=FULL",
         "foreign_keys=ON",
         "wal_autocheckpoint=4000",
-        "cache_size=-65536",
+        f"cache_size=-{READER_CACHE}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
