@@ -22,7 +22,7 @@ WINDOW = 2
 MOST_IN_BATCH = 1000
 """What the server takes at once; with user agents of 3 KiB each below the 4 MiB of its messages."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.25
 
 Error = click_service_pb2.ClickError
 
@@ -137,7 +137,7 @@ class ClickStream:
                 await asyncio.sleep(pause)
 
     async def _converse(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub") -> None:
-        call = stub.RecordClicks()
+        call = stub.RecordClicks(wait_for_ready=True)  # begins as soon as there is a connection
         await refuse_other_keys(call, self._keys)
         self._other_keys = False
         self._opened.set()

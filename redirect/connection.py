@@ -13,8 +13,8 @@ OPTIONS = [
     ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.http2.ping_timeout_ms", 3_000),  # a ping that is under way puts off those of the keepalive, for a minute otherwise (tried)
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),  # answers come in pieces of 1 MB, and no page may break the stream for others
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),  # a server that is back is asked again soon: until then links lead where the snapshot says
+    ("grpc.max_reconnect_backoff_ms", 250),
 ]
 
 

@@ -16,6 +16,7 @@ from server.clickers import Clickers
 from server.clicks.group_commit import GroupCommit
 from server.clicks.preparing import Preparing
 from server.clicks.sandbox import Sandbox
+from server.clicks.warming import warm_up
 from server.clicks.way import ClickWay
 from server.crm.remote import parse_crm
 from server.crm.subscriptions import EmbeddedSubscriptions
@@ -113,12 +114,14 @@ class House:
     remote: RemoteCrm | None
     subscription_changes: SubscriptionChanges
     watching: Watching
+    commit: GroupCommit
 
     async def start(self) -> None:
         """Begins to serve."""
         # The default has six threads on two cores, which six calls that wait for a remote CRM would hold (tried).
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "use-case"))
         await self.sandbox.start()
+        await warm_up(self.commit, new_click_id())
         await self.serving.start()
         self.sweeping.start()
         self.dispatcher.start()
@@ -220,7 +223,7 @@ def wire(settings: Settings, database: Database, now: Callable[[], datetime] = n
         raise SystemExit(
             f"cannot listen on {settings.listen}: is another server running there? (TRACKEDLINKS_LISTEN sets another address)"
         ) from error
-    return House(serving, Sweeping(ResetStore(database), kept, now), dispatcher, sandbox, remote, changes, watching)
+    return House(serving, Sweeping(ResetStore(database), kept, now), dispatcher, sandbox, remote, changes, watching, commit)
 
 
 def _card(remote: RemoteCrm | None, embedded: CrmStore) -> Callable[[int], Awaitable[Person | None]]:

@@ -6,6 +6,7 @@ Caches save parsing, never the check: revisions are read in each transaction.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -20,7 +21,7 @@ from server.store.mailings import as_mailing, mailing
 from server.store.sql import Statements, array
 
 MOST_CACHED = 100_000
-"""Placements, links and mailings that are remembered; at the limit all are forgotten and read again."""
+"""Placements, links and mailings that are remembered; at the limit a quarter is forgotten, and read again when it is asked for."""
 
 NO_MAILING = Mailing.model_construct(id=0, name="", language="", revision=0, google_analytics=None, test=False)
 """What stands for the mailing of a placement outside one."""
@@ -67,7 +68,7 @@ class Destinations:
             self._version = version
             self._checked.clear()
         if max(len(self._placements), len(self._special), len(self._links)) > MOST_CACHED:
-            self.forget()
+            self._forget_oldest()
         wanted = set(placement_ids)
         unknown = [placement_id for placement_id in wanted if placement_id not in self._placements and placement_id not in self._special]
         for row in statements.matching("SELECT id, kind, link_id, mailing_id FROM placement WHERE id IN", unknown):
@@ -90,6 +91,12 @@ class Destinations:
         for cache in (self._placements, self._special, self._links, self._mailings, self._known, self._checked):
             cache.clear()
 
+    def _forget_oldest(self) -> None:
+        """A quarter: when all go at once, every click that comes then waits for what it needs to be read again."""
+        for cache in (self._placements, self._special, self._links, self._mailings, self._known):
+            drop_oldest(cache)
+        self._checked.clear()
+
     def _refresh(self, statements: Statements, link_ids: set[int], mailing_ids: set[int]) -> None:
         if statements.is_sqlite:
             links = statements.matching("SELECT id, revision FROM link WHERE id IN", sorted(link_ids))
@@ -107,6 +114,12 @@ class Destinations:
             known = Destination(placement_id, to_link, in_mailing, answer_of(to_link, in_mailing))
             self._known[placement_id] = known
         return known
+
+
+def drop_oldest(cache: dict[Any, Any]) -> None:
+    """Takes out the quarter that has been in it longest."""
+    for key in list(islice(cache, len(cache) // 4)):
+        del cache[key]
 
 
 def _read_again(statements: Statements, found: Iterable[Any], cache: dict[int, Any], table: Any, as_model: Any) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import event, func, insert, select, update
 from uuid_utils import uuid7
 
 import server.actions
@@ -356,3 +356,25 @@ def forbid_person_two(database: Database) -> None:
     else:
         trigger = "ALTER TABLE crm_extra_field ADD CONSTRAINT no CHECK (person_id <> 2)"
     database.write(lambda connection: connection.exec_driver_sql(trigger))
+
+
+def test_when_too_many_places_are_remembered_only_the_oldest_are_forgotten(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.store.destinations.MOST_CACHED", 8)
+    setup = Setup(database)
+    drafts = [setup.two.model_copy(update={"id": 0}) for _ in range(12)]
+    links = setup.links.create(drafts, NO_ID)
+    uses = [Use(MessagePart.html, number, number + 1, f"trackedlink:{link.id}", link.id) for number, link in enumerate(links)]
+    message = StoredMessage("utf-8", b"a" * 12, b"", [])
+    setup.placements = MessageStore(database).track(setup.mailing.id, message, uses, 0, NOW).placements
+    recorder = Recorder(database, now)
+    read: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda _c, _cu, statement, *_: read.append(statement))
+
+    def reads(number: int) -> bool:
+        read.clear()
+        assert isinstance(recorder.record([setup.click(1, number)])[0], RecordedClick)
+        return any("FROM link" in statement for statement in read)
+
+    assert [reads(number) for number in range(12)] == [True] * 12
+    assert not reads(8)
+    assert reads(0)
