@@ -62,6 +62,7 @@ class Admission:
         self._totals: Counter[Bound] = Counter()
         self._rooms: dict[Room, Taken] = {}
         self._refusals = Refusals()
+        self._cutting: dict[str, asyncio.Future[bool]] = {}
         self._looking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -171,8 +172,10 @@ class Admission:
             self._cut(worst)
 
     def _cut(self, call: Call) -> None:
-        cut(call.connection)
-        self._refusals.note("connection_cut", call.bound.kind)
+        if call.connection not in self._cutting:
+            self._refusals.note("connection_cut", call.bound.kind)
+            cutting = self._cutting[call.connection] = asyncio.ensure_future(asyncio.to_thread(cut, call.connection))
+            cutting.add_done_callback(lambda _: self._cutting.pop(call.connection))
 
     async def _look(self) -> None:
         while True:

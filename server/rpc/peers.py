@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import os
 import socket
+import stat
 from urllib.parse import unquote
 
 
@@ -23,12 +24,25 @@ def peer_of(connection: str) -> str:
 def cut(connection: str) -> bool:
     """Ends a connection of this process, and with it every call on it; whether there was one.
 
-    grpc.aio cannot end a call whose answer is not taken: it keeps the bytes until the other side has them, or goes.
+    Blocks for as long as it takes to look at every open file. grpc.aio cannot end a call whose answer is not taken: it keeps the bytes until the other side has them, or goes.
     """
     host, _, port = unquote(connection).partition(":")[2].rpartition(":")
     address = host.strip("[]"), port
-    for name in os.listdir("/dev/fd"):
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as found:
+    try:
+        numbers = [int(name) for name in os.listdir("/dev/fd")]
+    except OSError:  # no more files can be opened
+        return False
+    return any(_ends(number, address) for number in numbers)
+
+
+def _ends(number: int, address: tuple[str, str]) -> bool:
+    """Ends the connection that an open file is, if it is the one from this address."""
+    with contextlib.suppress(OSError):  # it is closed meanwhile, or is connected to nobody
+        copy = os.dup(number)
+        if not stat.S_ISSOCK(os.fstat(copy).st_mode):
+            os.close(copy)
+            return False
+        with socket.socket(fileno=copy) as found:
             if _address_of(found) == address:
                 found.shutdown(socket.SHUT_RDWR)
                 return True

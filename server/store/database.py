@@ -21,7 +21,7 @@ MOST_CONNECTIONS = 15
 """What the pool opens at most; who needs one more waits for it."""
 
 CACHE_KIBIBYTES = 128 * 1024
-"""SQLite's caches of all connections together: half is the writer's, the rest of those who read, since the system has the file in memory too."""
+"""SQLite's caches of all connections together: half is the writer's. Those who read find the file in the system's memory too."""
 
 WRITER_CACHE = CACHE_KIBIBYTES // 2
 READER_CACHE = (CACHE_KIBIBYTES - WRITER_CACHE) // MOST_CONNECTIONS

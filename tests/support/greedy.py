@@ -41,7 +41,7 @@ class Greedy:
         assert self._writer is not None
         assert self._reading is not None
         self._reading.cancel()
-        self._writer.close()
+        self._writer.transport.abort()  # what was not sent would be waited for
         await asyncio.gather(self._reading, return_exceptions=True)
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
