@@ -159,8 +159,9 @@ class Comparison:
         request = action_service_pb2.ListActionRunsRequest(link_id=scripted.link_id, state=click_pb2.ACTION_STATE_FAILED)
         reasons = Counter([run.reason async for run in pages(self._stubs.actions.ListActionRuns, request, "action_runs")])
         unscripted, clicks = self._world.ledger.unscripted, sum(click.counts for click in self._clicks[scripted.link_id])
-        if unscripted > reasons.total():
-            self._problems.append(f"{unscripted} recipients were not sent where the script says, and {reasons.total()} of its runs failed")
+        if len(unscripted) > reasons.total():
+            told = f"{len(unscripted)} recipients were not sent where the script says, and {reasons.total()} of its runs failed"
+            self._problems.append("; ".join([told, *unscripted[:5]]))
         if reasons.total() > MOST_FAILED * clicks + 1:
             self._problems.append(f"of {clicks} scripts these failed: {dict(reasons)}")
 

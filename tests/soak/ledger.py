@@ -37,7 +37,7 @@ class Ledger:
     """Clicks on it by do-not-track persons: of its actions only the removal runs."""
     events: int = 0
     """Clicks on it that send an event."""
-    unscripted: int = 0
+    unscripted: list[str] = field(default_factory=list)
     """Recipients of a script's link who were sent where its script would not have sent them, though the server was there."""
     clicks: int = 0
 

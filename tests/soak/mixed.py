@@ -105,7 +105,7 @@ class MixedLoad:
         )
         answered = f"{told.answered:,} clicks answered, {told.away:,} of them while the server was away"
         others = f"{world.calls:,} other calls, {world.again:,} of them again, {len(world.mailings)} mailings, {self.restarts} restarts"
-        return f"{self._mix.name}, seed {self._mix.seed}: {answered}, {world.ledger.unscripted} scripts too slow, {others}; {flat}"
+        return f"{self._mix.name}, seed {self._mix.seed}: {answered}, {len(world.ledger.unscripted)} scripts too slow, {others}; {flat}"
 
     async def _restart_now_and_then(self, until: float) -> None:
         """In turns: the server is stopped and started, the front door's workers are replaced, the server is killed and started."""

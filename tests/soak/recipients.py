@@ -85,7 +85,7 @@ class Recipients:
         subject = ticket.subject
         if not subject.is_right(got, ticket, runs, asked, answered, away):
             if subject.kind == "script" and subject.is_right(got, ticket, False, asked, answered, away):
-                world.ledger.unscripted += 1
+                world.ledger.unscripted.append(self._wrong(ticket, verdict, got, asked, answered))
             else:
                 told.wrong.append(self._wrong(ticket, verdict, got, asked, answered))
         world.ledger.told(ticket, verdict, asked, answered)
