@@ -5,11 +5,8 @@ import os
 
 from pydantic import ValidationError
 
-from server.main import restored, run
-from server.model.errors import DomainError
+from server.main import make_directory, open_database, restored, run
 from server.settings import Settings
-from server.store.database import Database
-from server.store.migrate import WrongVersion, migrate
 
 
 def main() -> None:
@@ -42,14 +39,8 @@ def main() -> None:
     if command == "restored":
         restored(settings)
         return
-    settings.directory.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.database_url)
-    try:
-        migrate(database)
-    except (WrongVersion, DomainError) as error:
-        raise SystemExit(str(error)) from error
-    finally:
-        database.close()
+    make_directory(settings)
+    open_database(settings, apply=True).close()
 
 
 if __name__ == "__main__":

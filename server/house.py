@@ -18,6 +18,7 @@ from server.clicks.preparing import Preparing
 from server.clicks.sandbox import Sandbox
 from server.clicks.warming import warm_up
 from server.clicks.way import ClickWay
+from server.condition import Condition
 from server.crm.remote import parse_crm
 from server.crm.subscriptions import EmbeddedSubscriptions
 from server.crm_admin import EmbeddedCrm
@@ -115,6 +116,7 @@ class House:
     subscription_changes: SubscriptionChanges
     watching: Watching
     commit: GroupCommit
+    condition: Condition
 
     async def start(self) -> None:
         """Begins to serve."""
@@ -123,6 +125,7 @@ class House:
         await self.sandbox.start()
         await warm_up(self.commit, new_click_id())
         await self.serving.start()
+        self.condition.start()
         self.sweeping.start()
         self.dispatcher.start()
         self.subscription_changes.start()
@@ -133,6 +136,7 @@ class House:
         await asyncio.sleep(notice_seconds)
         self.watching.end()
         await self.serving.stop(drain_seconds)
+        await self.condition.stop()
         await self.watching.stop()
         await self.dispatcher.stop(drain_seconds)
         await self.sweeping.stop()
@@ -223,7 +227,8 @@ def wire(settings: Settings, database: Database, now: Callable[[], datetime] = n
         raise SystemExit(
             f"cannot listen on {settings.listen}: is another server running there? (TRACKEDLINKS_LISTEN sets another address)"
         ) from error
-    return House(serving, Sweeping(ResetStore(database), kept, now), dispatcher, sandbox, remote, changes, watching, commit)
+    condition = Condition(database, given_ids, serving.say_database)
+    return House(serving, Sweeping(ResetStore(database), kept, now), dispatcher, sandbox, remote, changes, watching, commit, condition)
 
 
 def _card(remote: RemoteCrm | None, embedded: CrmStore) -> Callable[[int], Awaitable[Person | None]]:

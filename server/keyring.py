@@ -6,7 +6,8 @@ from pathlib import Path
 import structlog
 
 from redirect import token
-from server.store.database import Database, sqlite_file, without_password
+from server.store.address import sqlite_file, without_password
+from server.store.database import Database
 from server.store.given_ids import REMEDY, GivenIds
 from server.store.keys import KeyStore
 from server.store.mark_file import MarkFile

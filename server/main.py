@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import structlog
 import uvloop
@@ -17,6 +18,7 @@ from server.house import wire
 from server.keyring import no_database, refuse_missing
 from server.model.errors import DomainError
 from server.settings import Settings
+from server.store.address import without_password
 from server.store.database import Database
 from server.store.given_ids import AHEAD, move_ahead
 from server.store.keys import KeyStore
@@ -30,15 +32,16 @@ async def serve(settings: Settings, new_database: bool = False) -> None:
     """Serves until SIGTERM or SIGINT. Raises SystemExit, saying what to do, when it cannot start."""
     assert settings.key_file is not None
     assert settings.mark_file is not None
-    if not new_database:
-        refuse_missing(settings.key_file, settings.database_url)
-    database = open_database(settings)
+    database = open_database(settings, None if new_database else settings.key_file)
     try:
-        if settings.key_file.exists() and not KeyStore(database).fingerprints():
-            if not new_database:
-                raise SystemExit(no_database(settings.key_file, settings.database_url))
-            _move_ahead(database, settings)
-        house = wire(settings, database)
+        try:
+            if settings.key_file.exists() and not KeyStore(database).fingerprints():
+                if not new_database:
+                    raise SystemExit(no_database(settings.key_file, settings.database_url))
+                _move_ahead(database, settings)
+            house = wire(settings, database)
+        except DomainError as error:
+            raise SystemExit(_words(error, settings)) from error
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -55,11 +58,19 @@ async def serve(settings: Settings, new_database: bool = False) -> None:
     log.info("stopped")
 
 
-def open_database(settings: Settings) -> Database:
-    """The database, in the state that this code expects: SQLite is migrated here, PostgreSQL by `python -m server migrate`."""
-    database = Database(settings.database_url)
+def open_database(settings: Settings, keys_that_need_it: Path | None = None, apply: bool = False) -> Database:
+    """The database, in the state that this code expects: SQLite is migrated here, PostgreSQL by `python -m server migrate` (`apply`).
+
+    Raises SystemExit, saying what is wrong, when it cannot be used, or is not there although these keys are.
+    """
     try:
-        if database.is_sqlite:
+        database = Database(settings.database_url)
+    except DomainError as error:
+        raise SystemExit(f"{error} (TRACKEDLINKS_DATABASE_URL)") from None
+    try:
+        if keys_that_need_it is not None:
+            refuse_missing(keys_that_need_it, settings.database_url)
+        if database.is_sqlite or apply:
             migrate(database)
         else:
             check(database)
@@ -68,8 +79,15 @@ def open_database(settings: Settings) -> Database:
         raise SystemExit(str(error)) from error
     except DomainError as error:
         database.close()
-        raise SystemExit(f"{error} ({settings.database_url.partition('@')[2] or settings.database_url})") from error
+        raise SystemExit(_words(error, settings)) from error
+    except SystemExit:
+        database.close()
+        raise
     return database
+
+
+def _words(error: DomainError, settings: Settings) -> str:
+    return f"{error.message.removesuffix('; nothing was stored')} ({without_password(settings.database_url)})"
 
 
 def restored(settings: Settings) -> None:
@@ -111,11 +129,19 @@ def run(settings: Settings, new_database: bool = False) -> None:
         uvloop.run(serve(settings, new_database))
 
 
+def make_directory(settings: Settings) -> None:
+    """Makes the directory where there is none. Raises SystemExit when it cannot."""
+    try:
+        settings.directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"{settings.directory} cannot be used: {error.strerror} (TRACKEDLINKS_DIRECTORY sets another)") from None
+
+
 @contextlib.contextmanager
 def only_one(settings: Settings) -> Iterator[None]:
     """Holds the directory for this process if its database is the embedded one. Raises SystemExit, naming the process that has it."""
+    make_directory(settings)
     try:
-        settings.directory.mkdir(parents=True, exist_ok=True)
         lock_file = (settings.directory / "server.lock").open("a+")
     except OSError as error:
         raise SystemExit(f"{settings.directory} cannot be used: {error.strerror} (TRACKEDLINKS_DIRECTORY sets another)") from None

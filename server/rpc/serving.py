@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 
 from server.rpc.admission import Admission
 from server.rpc.door import Door
+from server.rpc.health import DATABASE, Health
 from server.rpc.stopping import Stopping
 
 MOST_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -42,7 +43,8 @@ class Serving:
         self._stopping = Stopping()
         self._admission = Admission()
         self._server = grpc.aio.server(interceptors=[Door(self._stopping, self._admission)], options=_OPTIONS)
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
+        self.say_database = self._health.say_database
         self._names = [name for _, _, name in services]
         for add, servicer, _ in services:
             add(servicer, self._server)
@@ -54,7 +56,7 @@ class Serving:
         """Begins to serve, and says so in health."""
         self._admission.start()
         await self._server.start()
-        for name in ["", *self._names]:
+        for name in ["", DATABASE, *self._names]:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def leave(self) -> None:

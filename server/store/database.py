@@ -6,14 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from server.model.errors import DomainError, Reason
+from server.store.address import checked, sqlite_file
+from server.store.faults import Fault, fault_of, is_missing_table
+from server.store.file_watch import FileWatch
 
 T = TypeVar("T")
 
@@ -52,6 +54,9 @@ later: after forty early clicks a newsletter's first 102,400 took 84 s instead o
 """
 
 
+_OF_ONE_CALL = {"TIMEOUT", "TOO_MANY_CALLS", "stopping"}
+"""Causes that say nothing of the database itself."""
+
 GAVE_IDS = "gave_ids"
 """In a connection's `info`: the transaction under way has given ids that callers get to know, which never come again."""
 
@@ -70,7 +75,9 @@ class Database:
     """One database. On SQLite every write runs in one writer thread; on PostgreSQL only what is submitted to it does."""
 
     def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
+        """Raises STORE_UNAVAILABLE for a URL that cannot be used; whether there is a database is not asked yet."""
+        self._url = checked(url)
+        self.engine = _engine(self._url)
         self.dialect = self.engine.dialect.name
         self.is_sqlite = self.dialect == "sqlite"
         self._one_state = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -82,11 +89,13 @@ class Database:
         self._closing = threading.Lock()
         self._open = True
         self.given_ids: GivenIdsCount | None = None
+        self._file = FileWatch(sqlite_file(self._url))
+        self._failed: tuple[float, Fault] | None = None
         self._writer.start()
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in a transaction that sees one state of the database. Raises DomainError STORE_UNAVAILABLE."""
-        with unavailable(), self.engine.connect().execution_options(**self._one_state) as connection:
+        with self._available(), self._connect().execution_options(**self._one_state) as connection:
             return work(connection)
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -120,16 +129,54 @@ class Database:
         """Runs `work` in a transaction; what it returns, and what was counted of the ids that it gave."""
         for attempt in (1, 2, 3):
             try:
-                with unavailable(), self._writing() as connection, connection.begin():
+                with self._available(), self._writing() as connection, connection.begin():
+                    self._file.before()
                     connection.info.pop(GAVE_IDS, None)  # of a transaction that failed
                     result = work(connection)
                     gave = connection.info.pop(GAVE_IDS, False)
                     counted = self.given_ids.count(connection) if gave and self.given_ids is not None else None
+                with self._available():
+                    self._file.after_write()
                 return result, counted
             except OperationalError as error:
                 if attempt == 3 or getattr(error.orig, "sqlstate", None) not in PG_RETRY:
-                    raise _unavailable(error) from error
+                    raise self._unavailable(error) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def failed(self, seconds: float) -> Fault | None:
+        """What the database failed with in the last so many seconds, whoever asked it."""
+        failed = self._failed
+        return failed[1] if failed is not None and time.monotonic() - failed[0] < seconds else None
+
+    @contextlib.contextmanager
+    def _available(self) -> Iterator[None]:
+        """Turns what the database says when it is away, locked, full, damaged or no primary into DomainError STORE_UNAVAILABLE."""
+        try:
+            yield
+        except DomainError as error:
+            if error.reason is Reason.store_unavailable:
+                self._notice(Fault(error.metadata["cause"], error.message))
+            raise
+        except (InterfaceError, PoolTimeout) as error:
+            raise self._unavailable(error) from error
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) in PG_RETRY:
+                raise
+            raise self._unavailable(error) from error
+        except DBAPIError as error:
+            is_damaged = isinstance(error, InternalError) or type(error) is DatabaseError  # PostgreSQL's files, and SQLite's
+            if error.connection_invalidated or is_damaged or is_missing_table(error.orig):
+                raise self._unavailable(error) from error
+            raise
+
+    def _unavailable(self, error: Exception) -> DomainError:
+        fault = fault_of(error, self._url)
+        self._notice(fault)
+        return DomainError(Reason.store_unavailable, f"{fault.problem}; nothing was stored", cause=fault.cause)
+
+    def _notice(self, fault: Fault) -> None:
+        if fault.cause not in _OF_ONE_CALL:
+            self._failed = time.monotonic(), fault
 
     def version(self, connection: Connection) -> tuple[int, ...] | None:
         """Something that stays the same as long as this connection of the writer thread sees nothing that `write` or others have written.
@@ -152,17 +199,21 @@ class Database:
             self._writer.join()
             self.engine.dispose()
 
+    def _connect(self) -> Connection:
+        self._file.before()  # SQLite would make an empty file where one was deleted
+        return self.engine.connect()
+
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
         """A connection that writes. The writer thread keeps its own: taking one from the pool is a tenth of a batch (measured)."""
         if threading.current_thread() is not self._writer:
-            with self.engine.connect().execution_options(writes=True) as connection:
+            with self._connect().execution_options(writes=True) as connection:
                 yield connection
             return
         if self._kept is not None and time.monotonic() > self._kept_until:
             self._let_go()
         if self._kept is None:
-            self._kept = self.engine.connect().execution_options(writes=True)
+            self._kept = self._connect().execution_options(writes=True)
             self._cache(self._kept, WRITER_CACHE)
             self._opened += 1
         connection, self._kept = self._kept, None
@@ -205,24 +256,6 @@ class Database:
         self._let_go()
 
 
-@contextlib.contextmanager
-def unavailable() -> Iterator[None]:
-    """Turns what the database says when it is away, locked, full, damaged or no primary into DomainError STORE_UNAVAILABLE."""
-    try:
-        yield
-    except (InterfaceError, PoolTimeout) as error:
-        raise _unavailable(error) from error
-    except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) in PG_RETRY:
-            raise
-        raise _unavailable(error) from error
-    except DBAPIError as error:
-        is_damaged = isinstance(error, InternalError) or type(error) is DatabaseError  # PostgreSQL's files, and SQLite's
-        if error.connection_invalidated or is_damaged:
-            raise _unavailable(error) from error
-        raise
-
-
 def violates(error: IntegrityError, constraint: str, *columns: str) -> bool:
     """Whether the unique constraint was hit; SQLite names its columns (`table.column`) instead of it."""
     diagnostics = getattr(error.orig, "diag", None)
@@ -240,28 +273,7 @@ def without_data(error: BaseException) -> BaseException:
     return RuntimeError(f"{type(error).__name__}: {said}").with_traceback(error.__traceback__)
 
 
-def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite database; None for one in memory, for a URI of SQLite's own, and for PostgreSQL."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or (parsed.database or ":memory:").startswith((":memory:", "file:")):
-        return None
-    return Path(parsed.database or "")
-
-
-def without_password(url: str) -> str:
-    """What an operator is told of a database's address."""
-    parsed = make_url(url)
-    return str(parsed.database) if parsed.get_backend_name() == "sqlite" else f"{parsed.host or 'local'}/{parsed.database}"
-
-
-def _unavailable(error: Exception) -> DomainError:
-    cause = getattr(error, "orig", None) or error
-    problem = str(cause) if type(error) is DatabaseError else "the database cannot be reached or is locked"
-    return DomainError(Reason.store_unavailable, f"{problem}; nothing was stored", cause=type(cause).__name__)
-
-
-def _engine(url: str) -> Engine:
-    parsed = make_url(url)
+def _engine(parsed: URL) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(
             parsed,

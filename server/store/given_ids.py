@@ -75,6 +75,10 @@ class GivenIds:
 
         self._database.write(work)
 
+    def write_nothing_new(self) -> None:
+        """Writes something that changes nothing, to see whether the database takes it. Raises STORE_UNAVAILABLE."""
+        self._database.write(lambda connection: connection.execute(update(history).values(put_back=history.c.put_back)))
+
     def has_given_placement(self, placement_id: int) -> bool:
         """Whether this database can have given a placement this id."""
         return self._database.read(lambda connection: placement_id <= _highest(connection, "placement"))

@@ -502,7 +502,7 @@ async def test_the_doctor_tells_what_is_well_and_what_is_not(stubs: Stubs) -> No
         lost = await run(stubs, "doctor", "--front", f"{url}/elsewhere")
         front.shutdown()
     assert healthy.exit_code == 0, healthy.output
-    assert [row[-1] for row in rows_of(healthy.stdout)] == ["serving"] * 10
+    assert [row[-1] for row in rows_of(healthy.stdout)] == ["serving"] * 11
     assert lost.exit_code == 1
     assert "Not Found" in lost.stdout
 

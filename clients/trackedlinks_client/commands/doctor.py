@@ -21,6 +21,9 @@ from trackedlinks_client.session import connection, session
 _OPTIONAL = {"trackedlinks.v1.CrmService", "trackedlinks.v1.EmbeddedCrmService"}
 """Served only where the CRM is the embedded one."""
 
+_DATABASE, _WHY = "database", "trackedlinks-database"
+"""The name under which health tells of the database, and the trailing metadata in which it says what is wrong."""
+
 _RECEIVERS = action_service_pb2.ListReceiversRequest()
 
 _SECONDS = 5.0
@@ -35,7 +38,7 @@ def doctor(
         Path, typer.Option(envvar="TRACKEDLINKS_DIRECTORY", help="The front door's directory, if it is on this machine.")
     ] = Path("var"),
 ) -> None:
-    """Check each service, whether the front door can be reached, what it keeps for the server, and what waits for other systems.
+    """Check each service, the database, the front door, what it keeps for the server, and what waits for other systems.
 
     Exit status 1 when something is wrong: a dead run is, and a click that the server refuses for good.
     """
@@ -53,6 +56,7 @@ def _server(service: Connection, address: str) -> Iterator[tuple[str, str, str, 
     try:
         for descriptor in SERVICES:
             yield (descriptor.name, address, *_service(service, descriptor.full_name))
+        yield ("database", address, *_database(service))
         for known in every(service.actions.ListReceivers, _RECEIVERS, "receivers"):
             yield ("receiver", known.address, *_receiver(known))
     except grpc.RpcError as error:
@@ -72,6 +76,19 @@ def _service(service: Connection, name: str) -> tuple[str, bool]:
         return "not served (the CRM is another one)" if name in _OPTIONAL else "not served", name in _OPTIONAL
     well = status == health_pb2.HealthCheckResponse.SERVING
     return "serving" if well else health_pb2.HealthCheckResponse.ServingStatus.Name(status).lower().replace("_", " "), well
+
+
+def _database(service: Connection) -> tuple[str, bool]:
+    """What the server says of its database, and whether that is well. Raises grpc.RpcError when no server answers."""
+    health = health_pb2_grpc.HealthStub(service.channel)
+    try:
+        response, call = health.Check.with_call(health_pb2.HealthCheckRequest(service=_DATABASE), timeout=_SECONDS)
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            raise
+        return "not told by a server of an older version", True
+    why = dict(call.trailing_metadata() or ()).get(_WHY, "fails")
+    return ("serving", True) if response.status == health_pb2.HealthCheckResponse.SERVING else (str(why), False)
 
 
 def _receiver(known: action_service_pb2.Receiver) -> tuple[str, bool]:
