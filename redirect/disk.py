@@ -53,6 +53,13 @@ class DiskThread:
         """Ends after what it has to do by now, and does not wait for that."""
         self._jobs.put(None)
 
+    async def end_with(self, seconds: float, work: Callable[[], None]) -> None:
+        """Does this last, after what it has to do by now, and ends. Waits for so long at most; what it waits for happens all the same."""
+        running = self.run(work)
+        self.end()
+        if (await asyncio.wait([running], timeout=seconds))[0]:
+            running.result()
+
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()

@@ -86,9 +86,7 @@ class Journal:
     async def close(self) -> None:
         """Ends once every click is stored, or the disk hangs; other processes may replay what is left."""
         await self._groups.all_done()
-        with contextlib.suppress(DiskHangs):
-            await self._thread.run_for(STORE_SECONDS, self._seal)
-        self._thread.end()
+        await self._thread.end_with(STORE_SECONDS, self._seal)
 
     def _complain(self, error: OSError) -> None:
         self._turned_away += 1

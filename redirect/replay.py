@@ -10,7 +10,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from redirect.complaint import Complaint
-from redirect.disk import CLOSE_SECONDS, DiskHangs, DiskThread
+from redirect.disk import CLOSE_SECONDS, DiskThread
 from redirect.journal import Journal, JournalFailed
 from redirect.segments import SEGMENT_BYTES, Segment
 from redirect.waiting import AHEAD
@@ -121,8 +121,7 @@ class Replay:
             self._postponed.add(segment.path)
             return
         finally:
-            with contextlib.suppress(DiskHangs):  # the process ends, or it is closed later
-                await self._thread.run_for(CLOSE_SECONDS, segment.close)
+            await asyncio.wait([self._thread.run(segment.close)], timeout=CLOSE_SECONDS)  # a disk that hangs lets go of it later
         if frames.contents:
             given = len(frames.contents) - total_kept
             log.info("journal_replayed", clicks=given, kept=total_kept, segment=segment.path.name, damaged=frames.damaged)

@@ -143,8 +143,7 @@ class Segment:
         except FileNotFoundError:
             return None
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "is no file")  # whoever reads a pipe waits for ever
+            _refuse_other_than_file(os.fstat(descriptor))
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
                 return cls(path, descriptor)
@@ -170,7 +169,7 @@ class Segment:
 
     def frames(self) -> Frames:
         """What stands in it. Raises OSError."""
-        stored = self.path.read_bytes()
+        stored = read_segment(self.path)
         found = frames_of(stored)
         return Frames(found.contents, found.damaged + 1, was_cut=True) if _was_cut(self.path.name, len(stored)) else found
 
@@ -187,6 +186,11 @@ class Segment:
                 os.close(descriptor)
 
 
+def _refuse_other_than_file(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "is no file")
+
+
 def _was_cut(name: str, size: int) -> bool:
     """Whether a segment of this name has had more, or less, than so many bytes."""
     return size != SEGMENT_BYTES and _OWN_NAME.fullmatch(name) is not None
@@ -195,6 +199,12 @@ def _was_cut(name: str, size: int) -> bool:
 def segments_in(directory: Path) -> list[Path]:
     """The segments in a directory, oldest first."""
     return sorted(directory.glob("*" + _NAME))
+
+
+def read_segment(path: Path) -> bytes:
+    """What stands in a segment. Raises OSError, for what is no file as well: whoever reads a pipe waits for ever."""
+    _refuse_other_than_file(path.stat())
+    return path.read_bytes()
 
 
 def remove_unfinished(directory: Path) -> None:

@@ -88,9 +88,7 @@ class Snapshot:
 
     async def close(self) -> None:
         """Lets go of the file, unless its disk hangs."""
-        with contextlib.suppress(DiskHangs):
-            await self._thread.run_for(CLOSE_SECONDS, self._close)
-        self._thread.end()
+        await self._thread.end_with(CLOSE_SECONDS, self._close)
 
     def _complain(self, error: DiskHangs) -> None:
         now = asyncio.get_running_loop().time()

@@ -1,7 +1,6 @@
 """Keeps the snapshot up to date with what the server tells. On each machine one front door does it for all of them."""
 
 import asyncio
-import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import structlog
 
 from redirect import token
 from redirect.connection import NoAnswer, OtherKeys, connect, refuse_other_keys
-from redirect.disk import CLOSE_SECONDS, DiskHangs, DiskThread
+from redirect.disk import CLOSE_SECONDS, DiskThread
 from redirect.snapshot import SnapshotRemoved, SnapshotWriter
 from trackedlinks.v1 import click_service_pb2, click_service_pb2_grpc
 
@@ -46,9 +45,7 @@ class Watching:
                 await self._thread.run(self._writer.let_go)
                 await asyncio.sleep(PAUSE)
         finally:
-            with contextlib.suppress(DiskHangs):  # it is let go of when this process ends
-                await self._thread.run_for(CLOSE_SECONDS, self._writer.let_go)
-            self._thread.end()
+            await self._thread.end_with(CLOSE_SECONDS, self._writer.let_go)
 
     async def _write(self, stub: "click_service_pb2_grpc.ClickServiceAsyncStub") -> None:
         while True:

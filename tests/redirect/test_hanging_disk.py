@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import httpx2
 
 from redirect.settings import Settings
 from tests.support.campaign import Campaign, person
+from tests.support.cli import run
 from tests.support.databases import on_one_database
-from tests.support.front import browsing, counted, learn, path_of
+from tests.support.front import NOWHERE, browsing, counted, journal_of, learn, path_of
 from tests.support.hanging import hanging
 from tests.support.house import House
 from tests.support.server import serving
@@ -64,3 +66,26 @@ async def test_while_the_journals_disk_hangs_clicks_go_on_nobody_waits_long_and_
             assert not house.front.logged("worker_killed")
     finally:
         await asyncio.to_thread(house.stop)
+
+
+async def test_the_doctor_says_that_the_journals_disk_hangs_and_what_it_cannot_read(stubs: Stubs, tmp_path: Path) -> None:
+    journal = tmp_path / "front" / "journal"
+    (journal / "0.segment").mkdir(parents=True)
+    os.mkfifo(journal / "1.segment")
+    arguments = ("doctor", "--front", "http://127.0.0.1:1", "--directory", tmp_path)
+    assert "2 segments cannot be read" in (await run(stubs, *arguments)).stdout
+    with hanging(journal / "2.segment"):
+        assert "cannot be read: the disk does not answer" in (await run(stubs, *arguments)).stdout
+
+
+async def test_a_pipe_in_the_journal_keeps_no_click_from_the_server(stubs: Stubs, tmp_path: Path) -> None:
+    campaign = Campaign(stubs)
+    link = await campaign.link()
+    path = path_of(await campaign.url(link.id, person(1)))
+    front = Settings(server=stubs.address, directory=tmp_path, commit_seconds=20)
+    await learn(front)
+    async with browsing(front.model_copy(update={"server": NOWHERE})) as browser:
+        await browser.get(path)
+    os.mkfifo(journal_of(front) / "0.segment")
+    async with browsing(front):
+        await counted(campaign, link.id, 1)

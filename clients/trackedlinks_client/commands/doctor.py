@@ -45,8 +45,9 @@ def doctor(
     with connection(ctx) as service:
         checks = list(_server(service, session(ctx).address))
     checks.append(("front door", front, *_front_door(front)))
-    if (journal := directory / "front" / "journal").is_dir():
-        checks.append(("journal", str(journal), *_journal(journal)))
+    journal = directory / "front" / "journal"
+    if (found := _journal(journal)) is not None:
+        checks.append(("journal", str(journal), *found))
     table(("WHAT", "WHERE", "STATE"), [(what, where, state) for what, where, state, _ in checks], "nothing to check")
     if not all(well for *_, well in checks):
         raise typer.Exit(1)
@@ -109,13 +110,19 @@ def _front_door(front: str) -> tuple[str, bool]:
         return f"cannot be reached: {error}", False
 
 
-def _journal(directory: Path) -> tuple[str, bool]:
-    """What waits there for the server. That is as it should be for as long as the server is away, and so are seconds afterwards."""
+def _journal(directory: Path) -> tuple[str, bool] | None:
+    """What waits there for the server. That is as it should be for as long as the server is away, and so are seconds afterwards.
+
+    None where no front door of this machine has a journal.
+    """
     try:
-        found = journal_in(directory)
+        found = journal_in(directory, _SECONDS)
     except OSError as error:
         return f"cannot be read: {error.strerror}", False
+    if found is None:
+        return None
     told = [f"{found.waiting} clicks wait for the server" + (f" since {found.since:%Y-%m-%d %H:%M:%S} UTC" if found.since else "")]
     told += [f"{found.rejected} refused for good, in rejected/"] * bool(found.rejected)
+    told += [f"{found.unreadable} segment{'s' * (found.unreadable > 1)} cannot be read"] * bool(found.unreadable)
     told += [f"{found.damaged} damaged segment{'s' * (found.damaged > 1)}, in damaged/"] * bool(found.damaged)
     return "; ".join(told) if found.waiting or len(told) > 1 else "empty", len(told) == 1
