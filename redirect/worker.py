@@ -5,6 +5,7 @@ What it reads there is RETIRE when another worker takes its place and STOP when 
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ from granian.server.embed import Server
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redirect.app import create
+from redirect.crowd import Crowd
 from redirect.logs import configure_logs
 from redirect.settings import Settings
 from redirect.workers import BACKLOG, READY, RETIRE, STOP
@@ -41,12 +43,13 @@ class NotOpened(Exception):
 
 
 class Door:
-    """The application, and what a worker answers differently once it is about to end."""
+    """The application, and what a worker answers differently once it is about to end, or crowded."""
 
-    def __init__(self, app: ASGIApp, may_open: Callable[[], bool]) -> None:
+    def __init__(self, app: ASGIApp, may_open: Callable[[], bool], crowd: Crowd) -> None:
         """`may_open` is asked once the application is ready: else nothing is accepted."""
         self._app = app
         self._may_open = may_open
+        self._crowd = crowd
         self._last = False
         self._leaving = False
         self.ready = asyncio.Event()
@@ -55,10 +58,19 @@ class Door:
         """From now on every answer closes its connection, and /readyz is 503 when the front door is `leaving`."""
         self._last, self._leaving = True, leaving
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            return self._live(scope, receive, send)
-        return self._answer_last(scope, receive, send) if self._last else self._app(scope, receive, send)
+            await self._live(scope, receive, send)
+            return
+        busy, peer = self._crowd.busy, scope["client"]
+        busy.add(peer)
+        try:
+            if self._last or not self._crowd.room:
+                await self._answer_last(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        finally:
+            busy.discard(peer)
 
     async def _answer_last(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_last(message: Message) -> None:
@@ -120,7 +132,8 @@ async def serve(listening: int, way: socket.socket, settings: Settings, keys_bef
         log.error("keys_differ", remedy="give the front door the server's key file; it has to know the keys of the worker before")
         return False
 
-    door = Door(app, may_open)
+    crowd = Crowd(_port_of(listening))
+    door = Door(app, may_open, crowd)
     _collect_garbage_less()
     server = SharedSocketServer(door, listening)
     serving = asyncio.create_task(server.serve())
@@ -129,7 +142,7 @@ async def serve(listening: int, way: socket.socket, settings: Settings, keys_bef
     if not door.ready.is_set():
         log.error("not_opened", cause=str(serving.exception()))
         return 1
-    told = asyncio.create_task(_told(way))
+    told, looking_after = asyncio.create_task(_told(way)), asyncio.create_task(crowd.run())
     await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         return 1
@@ -139,7 +152,14 @@ async def serve(listening: int, way: socket.socket, settings: Settings, keys_bef
     await asyncio.sleep(LAST_ANSWERS_SECONDS)
     server.stop()  # type: ignore[no-untyped-call]
     await serving
+    looking_after.cancel()
     return 0
+
+
+def _port_of(listening: int) -> int:
+    with socket.socket(fileno=os.dup(listening)) as copy:
+        port: int = copy.getsockname()[1]
+        return port
 
 
 def _collect_garbage_less() -> None:
