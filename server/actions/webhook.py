@@ -79,6 +79,14 @@ class SendWebhook(ActionKind):
         )
 
 
+def unnamed(body: str) -> str:
+    """The event with nothing of the recipient but the number: of a person who is deleted before it is sent."""
+    event = json.loads(body)
+    if recipient := event["data"]["recipient"]:
+        event["data"]["recipient"] = {"person_id": recipient["person_id"]} if "person_id" in recipient else None
+    return json.dumps(event, ensure_ascii=False)
+
+
 def _event(occasion: Occasion) -> dict[str, object]:
     """The event as CloudEvents has it. Source: CloudEvents 1.0, JSON format."""
     person = occasion.person

@@ -29,6 +29,7 @@ from server.store.click_rows import NewClick
 from server.store.contacts import Contacts
 from server.store.crm_effects import apply
 from server.store.outgoing import REMOTE_CRM, Outgoing, crm_payload, event_payload, insert_outgoing
+from server.store.script_words import NOT_KEPT
 from server.store.sql import Insert, Statements, click_id_of
 
 Claim = tuple[int, int, int, Any]
@@ -198,7 +199,10 @@ class ActionRuns:
     def _row(self, run: Run) -> tuple[object, ...]:
         outcome = run.ended()
         key = (self._statements.click_id(run.click.seen.id), run.position)
-        return (*key, run.action.id, int(outcome.state), outcome.reason or None, outcome.log or None)
+        reason, log = outcome.reason, outcome.log
+        if run.click.keeps_no_words and run.kind.script():
+            reason, log = NOT_KEPT if outcome.state is ActionState.failed else reason, ""
+        return (*key, run.action.id, int(outcome.state), reason or None, log or None)
 
 
 def claimed(statements: Statements, claims: Sequence[Claim]) -> set[LedgerKey]:

@@ -25,6 +25,8 @@ class NewClick:
     destination: Destination
     filled: Answer | None = None
     chosen: Answer | None = None
+    person_gone: bool = False
+    """Whether the person was deleted since the click's scripts read the card."""
     verdict: Verdict = field(init=False)
     acts: bool = field(init=False)
     """Whether the link's actions run: it is a human's and no test. A reset changes nothing about what a click asks for."""
@@ -43,9 +45,9 @@ class NewClick:
         return self.chosen or self.filled or self.destination.answer
 
     @property
-    def stored_answer(self) -> Answer:
-        """What is stored of it: never what a recipient brought, or what is known of one. It is filled in again each time."""
-        return self.chosen or self.destination.answer
+    def keeps_no_words(self) -> bool:
+        """Whether what its scripts say is not kept: nobody could find it any more when it is to go."""
+        return self.before_reset or self.person_gone
 
     @property
     def counts(self) -> bool:
@@ -92,7 +94,7 @@ class Interned:
 
 
 def _is_short(each: Evidence | Answer) -> bool:
-    """Whether it may be remembered: texts are long, and where a script sends each recipient hardly any two are alike."""
+    """Whether it may be remembered: the texts of pages are long."""
     return isinstance(each, Evidence) or len(each.location) + len(each.text) + len(each.form) <= MOST_REMEMBERED
 
 
@@ -104,7 +106,8 @@ def stored_clicks(statements: Statements, click_ids: Iterable[bytes]) -> dict[by
 
 def click_rows(statements: Statements, interned: Interned, clicks: Iterable[NewClick]) -> list[tuple[Any, ...]]:
     """The rows of new clicks; asks for rows. One from before a reset is stored as a reset leaves the others: without identity."""
-    answered = [(click, click.seen, click.stored_answer) for click in clicks]
+    # As it is before it is filled in: what is known of a recipient, or was brought, is filled in again each time.
+    answered = [(click, click.seen, click.destination.answer) for click in clicks]
     shared: dict[int, Evidence | Answer] = {id(seen.evidence): seen.evidence for _, seen, _ in answered}  # most are the same object
     shared |= {id(answer): answer for _, _, answer in answered}
     numbers = dict(zip(shared, interned.numbers(statements, shared.values()), strict=True))
@@ -131,8 +134,9 @@ def evidence_of(text: str) -> Evidence:
 
 
 def _stored(row: Any) -> StoredClick:
-    _, placement_id, recipient, verdict, test, evidence, answer = row
-    return StoredClick(placement_id, recipient, Verdict(verdict), bool(test), evidence_of(evidence), _answer_of(answer))
+    _, placement_id, recipient, verdict, test, evidence, answer, chosen = row
+    first = Answer(location=chosen) if chosen else _answer_of(answer)
+    return StoredClick(placement_id, recipient, Verdict(verdict), bool(test), evidence_of(evidence), first)
 
 
 def _text(shared: Evidence | Answer) -> str:
@@ -173,7 +177,8 @@ INSERT_CLICK = Insert(
     },
 )
 _SELECT_STORED = """
-SELECT click.id, click.placement_id, click.recipient, click.verdict, click.test, evidence.value, answer.value FROM click
+SELECT click.id, click.placement_id, click.recipient, click.verdict, click.test, evidence.value, answer.value, script_said.location
+FROM click LEFT JOIN script_said ON script_said.click_id = click.id
 JOIN interned AS evidence ON evidence.id = click.evidence_id JOIN interned AS answer ON answer.id = click.answer_id
 WHERE click.id IN
 """

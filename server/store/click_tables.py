@@ -146,6 +146,17 @@ action_run = Table(
     sqlite_with_rowid=False,
 )
 
+script_said = Table(
+    "script_said",
+    metadata,
+    Column("click_id", ClickId, primary_key=True),
+    big("recipient"),
+    Column("location", Text, nullable=True),
+    Index("script_said_of_recipient", "recipient"),
+    sqlite_with_rowid=False,
+    comment="clicks at which a script said something that may name the recipient",
+)
+
 reset_remains = Table(
     "reset_remains",
     metadata,

@@ -11,12 +11,16 @@ from sqlalchemy.exc import IntegrityError
 from server.model.crm import Catalog, NamedReference, Person, address_key
 from server.model.crm_actions import CrmAction, CrmResult
 from server.model.errors import DomainError, Reason, Violation
+from server.model.ids import person_recipient
 from server.store.crm_apply import apply_actions
 from server.store.crm_entries import existing
 from server.store.crm_tables import EntryRow, ExtraFieldRow, MembershipRow, PersonRow
 from server.store.database import Database, violates
+from server.store.outgoing import unname_events
 from server.store.pages import Key, Page, page_of
 from server.store.requests import RequestId, once
+from server.store.script_words import forget_words_of
+from server.store.sql import Statements
 from server.store.tables import table_of
 
 _person = table_of(PersonRow)
@@ -70,14 +74,20 @@ class CrmStore:
         return self._database.read(work)
 
     def delete_person(self, person_id: int) -> None:
-        """Deletes a person and the card; follow-ups and service requests stay, since they are the colleagues'. Raises PERSON_NOT_FOUND."""
+        """Deletes a person, the card, and what was written down of them at clicks. Raises PERSON_NOT_FOUND.
+
+        Follow-ups and service requests stay, since they are the colleagues'.
+        """
 
         def work(connection: Connection) -> None:
             # The person first: clicks hold it while they change its card, and what they wrote is seen once they are through.
             if not connection.execute(delete(_person).where(_person.c.id == person_id)).rowcount:
                 raise _not_found(person_id)
-            for table in (_membership, _extra_field):
+            statements, recipient = Statements(connection), person_recipient(person_id)
+            unname_events(statements, recipient)
+            for table in (_extra_field, _membership):
                 connection.execute(delete(table).where(table.c.person_id == person_id))
+            forget_words_of(statements, recipient)
 
         self._database.write(work)
 

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from server.actions.webhook import unnamed
 from server.model.action import ActionKind, ActionState, LinkAction, Occasion
 from server.model.crm import Contact
 from server.model.effects import SendEvent
@@ -106,6 +107,15 @@ def insert_outgoing(statements: Statements, some: Iterable[Outgoing], now: datet
         for each in some
     ]
     statements.each(_INSERT, rows)
+
+
+def unname_events(statements: Statements, recipient: int) -> None:
+    """Leaves of a person in the events that have not been delivered the number only."""
+    asked = "SELECT click_id, position, destination, payload FROM outbox WHERE recipient = ?"
+    rows = statements.rows(asked + statements.for_update("click_id, position"), (recipient,))
+    events = ((row, event_of(row.destination, row.payload)) for row in rows if row.destination != REMOTE_CRM)
+    changes = [(event_payload(replace(event, body=unnamed(event.body))), row.click_id, row.position) for row, event in events]
+    statements.each("UPDATE outbox SET payload = ? WHERE click_id = ? AND position = ?", changes)
 
 
 _INSERT = """

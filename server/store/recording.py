@@ -23,6 +23,7 @@ from server.store.database import Database, without_data
 from server.store.destinations import Destination, Destinations
 from server.store.forms import fill_forms, filled_again, scripts_heard
 from server.store.preparing import shown_without_name, unprepared
+from server.store.script_words import INSERT_SAID, said_rows
 from server.store.sql import Statements
 from server.store.tally import Tally
 
@@ -134,6 +135,8 @@ class Recorder:
         tally.settle(statements)
         acting = [click for click in new.values() if click.acts and click.destination.link.actions]
         contacts = self._contacts(statements, leading.values(), destinations, stored, acting)
+        if not self._crm_is_remote:
+            _note_persons_gone(acting, contacts)
         runs = ActionRuns(
             statements,
             acting,
@@ -148,10 +151,12 @@ class Recorder:
         new = scripts_heard(fill_forms(statements, new, contacts.persons), ran)
         stored = filled_again(statements, stored, leading.values(), destinations, contacts.persons) if stored else stored
         rows = click_rows(statements, self._interned, new.values())
+        said = said_rows(statements, new.values(), ran)
         with statements.together():
             tally.write(statements)
             runs.write()
             statements.insert(INSERT_CLICK, rows)
+            statements.insert(INSERT_SAID, said)
         special = {each: kind for each in placements - destinations.keys() if (kind := self._destinations.special(each)) is not None}
         return _Results(destinations, special, leading, stored, new, waiting, outcomes, runs.for_remote_crm(), contacts.persons).of(batch)
 
@@ -202,6 +207,13 @@ def _persons_needed(
     if stored:  # what it was answered by first may be another kind of answer
         needed |= {person_of(seen.recipient) for seen in leading if seen.id in stored and not stored[seen.id].answer.location}
     return needed
+
+
+def _note_persons_gone(acting: Iterable[NewClick], contacts: Contacts) -> None:
+    """Notes which clicks come from scripts that may have read the card of somebody who has been deleted meanwhile."""
+    for click in acting:
+        if click.seen.prepared and (person_id := person_of(click.seen.recipient)):
+            click.person_gone = person_id not in contacts.persons
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from server.model.ids import NOBODY
 from server.store.click_tables import click, clicker, mailing_count, reset_remains, roll_up
 from server.store.database import Database
 from server.store.placements import placement
+from server.store.script_words import forget_words_at
 from server.store.sql import Statements
 from server.store.tally import lock_recipients
 
@@ -67,7 +68,7 @@ def _clickers(connection: Connection, link_id: int, below: int) -> bool:
 
 
 def _clicks(connection: Connection, link_id: int, below: int, after: _Place) -> _Place | None:
-    """Strips identity from clicks on the link beyond a place; the place that is reached, or None when there are no more.
+    """Strips identity, and what scripts said, from clicks on the link beyond a place; the place that is reached, None at the end.
 
     Their ids stay, so that a late duplicate is still known.
     """
@@ -82,6 +83,7 @@ def _clicks(connection: Connection, link_id: int, below: int, after: _Place) -> 
         where = (click.c.placement_id == placement_id, click.c.generation < below, beyond)
         rows = connection.execute(select(*key).where(*where).order_by(*key).limit(SLICE)).all()
         if rows:
+            forget_words_at(Statements(connection), [row.id for row in rows])
             connection.execute(update(click).where(click.c.id.in_([row.id for row in rows])).values(recipient=NOBODY))
             return (placement_id, rows[-1].generation, rows[-1].id)
         first, *last = placement_id + 1, *_START[1:]

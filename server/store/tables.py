@@ -11,7 +11,7 @@ The one order of locks, which every transaction on PostgreSQL keeps, or two woul
     outbox · ledger · interned
     clicker · link_count · mailing_count · mailing_link_count · roll_up
     address · kept · crm_subscription · crm_extra_field · crm_membership
-    gone_receiver · action_run · click
+    gone_receiver · action_run · click · script_said
     last_change · placement · message
     id_giver
 

@@ -141,3 +141,42 @@ def test_what_a_migration_removes_is_no_longer_in_the_file(tmp_path: Path) -> No
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert b"Secret" not in path.read_bytes()
+
+
+def test_what_scripts_said_goes_with_those_who_are_gone_and_is_found_for_the_others(old: Database) -> None:
+    migrate(old, "0006")
+    links(old, {"tag": "redirect", "url": PLAIN})
+    insert(old, "link_action", {"id": 1, "link_id": 1, "tag": "script"}, {"id": 2, "link_id": 1, "tag": "set_field"})
+    insert(old, "crm_person", {"id": 1, "name": "Kari", "email": "", "our_contact_id": 0})
+    intern(old, ["GET", False, ""], {"location": "https://example.com/%C3%B8"})
+    of = [2, 4, 0, 3, 2]
+    clicks(old, *({"recipient": recipient, "answer_id": 2} for recipient in of))
+    ids = [
+        key
+        for (key,) in old.read(lambda connection: [tuple(row) for row in connection.execute(sa.text("SELECT id FROM click ORDER BY id"))])
+    ]
+    done, failed = 1, 3
+    runs: list[tuple[Any, ...]] = [(number, 1, done, None, f"log {number}") for number in range(4)]
+    runs += [(number, 1, failed, f"reason {number}", None) for number in range(4)] + [
+        (4, 2, failed, "kept", None),
+        (4, 1, done, None, None),
+    ]
+    names = ("click_id", "action_id", "state", "reason", "log")
+    rows_of_runs = [dict(zip(names, (ids[number], *rest), strict=True)) for number, *rest in runs]
+    insert(old, "action_run", *(row | {"position": position} for position, row in enumerate(rows_of_runs)))
+    migrate(old)
+    gone = "The script failed; what it said is not kept any more"
+    found = rows(old, "SELECT reason, log FROM action_run ORDER BY position")
+    assert found == [
+        (None, "log 0"),
+        (None, None),
+        (None, None),
+        (None, "log 3"),
+        ("reason 0", None),
+        (gone, None),
+        (gone, None),
+        ("reason 3", None),
+        ("kept", None),
+        (None, None),
+    ]
+    assert rows(old, "SELECT recipient, location FROM script_said ORDER BY recipient") == [(2, None), (3, None)]
