@@ -8,7 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from server.model.errors import DomainError, Reason
-from server.rpc.bounds import Bound, Room
+from server.rpc.bounds import MEBIBYTE, Bound, Room
+from server.rpc.memory import give_back
 from server.rpc.peers import cut, peer_of
 from server.rpc.refusals import Refusals
 from server.rpc.room import Taken
@@ -21,6 +22,9 @@ UNREAD = 120.0
 
 LOOK = 5.0
 """Seconds between two looks for what is idle."""
+
+MUCH = 16 * MEBIBYTE
+"""After answers have taken so much, the memory is given back once they do not any more."""
 
 
 @dataclass(eq=False, slots=True)
@@ -178,8 +182,15 @@ class Admission:
             cutting.add_done_callback(lambda _: self._cutting.pop(call.connection))
 
     async def _look(self) -> None:
+        much = False
         while True:
             await asyncio.sleep(LOOK)
+            much = much or sum(room.peak for room in self._rooms.values()) >= MUCH
+            if much and sum(room.taken for room in self._rooms.values()) < MUCH:
+                await asyncio.to_thread(give_back)
+                much = False
+            for room in self._rooms.values():
+                room.peak = room.taken
             now = asyncio.get_running_loop().time()
             for call in self._all():
                 quiet = now - call.since

@@ -24,7 +24,8 @@ def peer_of(connection: str) -> str:
 def cut(connection: str) -> bool:
     """Ends a connection of this process, and with it every call on it; whether there was one.
 
-    Blocks for as long as it takes to look at every open file. grpc.aio cannot end a call whose answer is not taken: it keeps the bytes until the other side has them, or goes.
+    Blocks for as long as it takes to look at every open file. grpc.aio cannot end a call whose answer is not taken: it keeps the bytes
+    until the other side has them, or goes.
     """
     host, _, port = unquote(connection).partition(":")[2].rpartition(":")
     address = host.strip("[]"), port

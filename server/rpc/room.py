@@ -19,7 +19,8 @@ class Taken:
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self._taken = 0
+        self.taken = self.peak = 0
+        """Bytes, now and at most since `peak` was last set."""
         self._by: Counter[str] = Counter()
         self._line: deque[_Waiting] = deque()
 
@@ -29,11 +30,12 @@ class Taken:
 
     def fits(self, peer: str, size: int) -> bool:
         """Whether so much is left, of the whole and of the peer's share."""
-        return self._taken + size <= self._room.most and self._by[peer] + size <= self._room.share
+        return self.taken + size <= self._room.most and self._by[peer] + size <= self._room.share
 
     def take(self, peer: str, size: int) -> None:
         """Takes so much, also more than there is: what is made already is not thrown away. A negative size gives back."""
-        self._taken += size
+        self.taken += size
+        self.peak = max(self.peak, self.taken)
         self._by[peer] += size
         if not self._by[peer]:
             del self._by[peer]

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos import away, bad_disks, kills, power, slow_clients
+from tests.chaos import away, bad_disks, greedy, kills, power, slow_clients
 from tests.chaos.frame import Fault, Run, hold
 
 
@@ -39,6 +39,7 @@ async def slow_and_resetting_clients(run: Run) -> None:
 
 FAULTS = {
     "slow-clients": Kind(slow_and_resetting_clients, 1, needs="slowhttptest"),
+    "greedy": Kind(greedy.greedy_clients, 1),
     "power-sqlite": Kind(power.cut_under_sqlite, 200, needs="fuse3"),
     "kill-front": Kind(kills.kill_front_door, 200),
     "kill-server": Kind(kills.kill_server, 100),
