@@ -28,7 +28,10 @@ def open_keys(path: Path, store: KeyStore) -> token.Keys:
             raise SystemExit(
                 f"{path} is missing, but the database has links signed with its keys: put the file back, or every mailed link is lost"
             )
-        keys = token.create(path)
+        try:
+            keys = token.create(path)
+        except OSError as error:
+            raise SystemExit(f"the key file {path} cannot be made: {error.strerror} (TRACKEDLINKS_KEY_FILE sets another)") from error
     else:
         try:
             keys = token.load(path)

@@ -15,9 +15,11 @@ from sqlalchemy import Engine, event
 from structlog.testing import capture_logs
 from uuid_utils import uuid7
 
+from server.keyring import open_keys, open_mark
 from server.main import open_database
 from server.settings import Settings
 from server.store.database import Database
+from server.store.keys import KeyStore
 from server.store.migrate import migrate
 from tests.support.campaign import Campaign
 from tests.support.cli import run
@@ -150,6 +152,18 @@ def test_a_user_without_connections_left_is_told(postgres: Postgres, tmp_path: P
             )
         finally:
             admin.execute("DROP ROLE crowded")
+
+
+@on_one_database
+def test_a_file_beside_the_database_that_cannot_be_made_or_read_is_told(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"keys\.json cannot be made: (File exists|Not a directory)"):
+        open_keys(tmp_path / "file" / "keys.json", KeyStore(database))
+    with pytest.raises(SystemExit, match=r"cannot be used: .* \(TRACKEDLINKS_MARK_FILE sets another\)"):
+        open_mark(tmp_path / "file" / "ids.json", database)
+    (tmp_path / "ids.json").write_text("{")
+    with pytest.raises(SystemExit, match="holds no mark of a database"):
+        open_mark(tmp_path / "ids.json", database)
 
 
 async def test_a_full_disk_is_told_in_the_error_the_log_health_and_by_the_doctor(database_url: str, tmp_path: Path, room: Room) -> None:

@@ -1,11 +1,14 @@
 """The `trackedlinks` command and the connection beneath it, against a real server."""
 
+import asyncio
 import email
 import json
 import os
 import shutil
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -628,3 +631,48 @@ async def test_runs_and_trials_of_actions_are_told_in_words(stubs: Stubs) -> Non
     shown = (await run(stubs, "runs", "--link", 1, "--state", "done")).output
     assert "Kari (person 1)" in shown
     assert (await run(stubs, "runs")).exit_code == 2
+
+
+FULL = """
+import resource, sys
+from trackedlinks_client.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+sys.argv[0] = "trackedlinks"
+main()
+"""
+"""The command where no file can become larger than 1,000 bytes."""
+
+
+async def test_a_disk_that_is_full_is_told_with_the_file_and_leaves_no_half_mail(stubs: Stubs, tmp_path: Path) -> None:
+    (tmp_path / "mail.html").write_bytes(HTML * 20)
+    (tmp_path / "people.csv").write_text("email,name\nkari@example.com,Kari\n")
+    words: tuple[object, ...] = (
+        "--address",
+        stubs.address,
+        "send",
+        tmp_path / "mail.html",
+        "--to",
+        tmp_path / "people.csv",
+        "--out",
+        tmp_path / "out",
+    )
+    command = [sys.executable, "-c", FULL, *map(str, words), "--name", "Spring", "--from", "a@b.no"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    _, said = await process.communicate()
+    assert process.returncode == 1
+    assert said.decode() == f"{tmp_path / 'out' / '000002.eml'}: File too large\n"
+    assert list((tmp_path / "out").iterdir()) == []
+    (tmp_path / "file").touch()
+    words = (
+        "send",
+        tmp_path / "mail.html",
+        "--to",
+        tmp_path / "people.csv",
+        "--out",
+        tmp_path / "file",
+        "--name",
+        "Spring",
+        "--from",
+        "a@b.no",
+    )
+    assert await refused(stubs, *words) == [f"{tmp_path / 'file'}: File exists"]

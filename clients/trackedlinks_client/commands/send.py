@@ -128,8 +128,13 @@ class _Writer:
             address(row.email, row.recipient.name) if row.email else None,
             minted_urls.get(self.unsubscribe_placement_id, ""),
         )
-        with open(self.folder / f"{row.line:06}.eml", "wb", opener=_for_its_owner) as file:
-            file.write(eml(envelope, rendered, renderer.charset))
+        path = self.folder / f"{row.line:06}.eml"
+        try:
+            with open(path, "wb", opener=_for_its_owner) as file:
+                file.write(eml(envelope, rendered, renderer.charset))
+        except OSError as error:
+            path.unlink(missing_ok=True)  # half a mail is not to be sent
+            raise OSError(error.errno, error.strerror, str(path)) from error
         self.written += 1
         self.delivered += not row.recipient.test  # test recipients are in no rate
         self.unaddressed += envelope.recipient is None
