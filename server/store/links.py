@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, or_, select, update
@@ -13,14 +14,30 @@ from server.store.changes import placements_changed
 from server.store.click_tables import link_count, mailing_count, mailing_link_count, reset_remains
 from server.store.database import Database
 from server.store.folders import folder, folder_exists, folders_below, refuse_missing
-from server.store.link_rows import as_link, columns, insert_link, link, number_actions
+from server.store.link_rows import (
+    INSERT_ACTION,
+    action_rows,
+    as_link,
+    columns,
+    ids_for,
+    insert_links,
+    link,
+    link_row,
+    number_actions,
+    numbered,
+)
 from server.store.pages import Key, Page, page_of
 from server.store.requests import RequestId, made_before, once
+from server.store.sql import Statements
 from server.store.tables import PlacementRow, table_of
+from server.store.types import to_microseconds
 
 _placement = table_of(PlacementRow)
 
 ORDERS = {"name": link.c.name_key, "create_time": link.c.create_time, "update_time": link.c.update_time}
+
+AT_ONCE = 500
+"""Links and actions that are made in one transaction: between two of them the writer takes the clicks that wait."""
 
 
 class LinkStore:
@@ -31,11 +48,22 @@ class LinkStore:
 
     def create(self, drafts: Sequence[Link], request: RequestId) -> list[CountedLink]:
         """Makes registered links, all or none, in their order. Raises FOLDER_NOT_FOUND and REQUEST_ID_REUSED."""
+        new = [draft.model_copy(update={"actions": [action.model_copy(update={"id": 0}) for action in draft.actions]}) for draft in drafts]
+        if self.made_before(request) or sum(len(draft.actions) + 1 for draft in new) <= AT_ONCE:
+            return self.get(self._database.write(lambda connection: once(connection, request, partial(_make, connection, new))))
+        return self._create_many(new, request)
 
-        def work(connection: Connection) -> list[CountedLink]:
-            return by_ids(connection, once(connection, request, lambda: [insert_link(connection, draft) for draft in drafts]))
-
-        return self._database.write(work)
+    def _create_many(self, drafts: Sequence[Link], request: RequestId) -> list[CountedLink]:
+        """What `create` does where it takes long: nobody sees anything before the last transaction, which has little to do."""
+        for folder_id in {draft.folder_id for draft in drafts}:
+            self._database.read(partial(refuse_missing, folder_id=folder_id))
+        links = numbered(drafts, self._database.write(lambda connection: ids_for(Statements(connection), drafts)))
+        actions = action_rows(links)
+        for start in range(0, len(actions), AT_ONCE):
+            some = actions[start : start + AT_ONCE]
+            self._database.write(partial(_insert_actions, rows=some))
+        rows = [link_row(each) for each in links]
+        return self.get(self._database.write(lambda connection: once(connection, request, partial(insert_links, connection, rows))))
 
     def made_before(self, request: RequestId) -> bool:
         """Whether this very request has made something already."""
@@ -77,17 +105,17 @@ class LinkStore:
 
         def work(connection: Connection) -> int:
             folder_exists(connection, folder_id)
-            # In the order in which clicks hold links, or the two could wait for each other.
-            there = select(link.c.id, link.c.mailing_id).where(link.c.id.in_(ids)).order_by(link.c.id).with_for_update()
-            mailings = {row.id: row.mailing_id for row in connection.execute(there)}
+            statements = Statements(connection)
+            select_these = "SELECT id, mailing_id, folder_id FROM link WHERE id IN"
+            found = {row.id: row for row in statements.matching(select_these, sorted(set(ids)), statements.for_update("id"))}
             for link_id in ids:
-                if link_id not in mailings:
+                if link_id not in found:
                     raise _not_found(link_id)
-                if mailings[link_id]:
-                    raise _is_local(link_id, mailings[link_id], "has no folder")
-            stamp = {"folder_id": folder_id, "updater": user, "update_time": now, "revision": link.c.revision + 1}
-            moved = connection.execute(update(link).where(link.c.id.in_(ids), link.c.folder_id != folder_id).values(**stamp))
-            return moved.rowcount
+                if found[link_id].mailing_id:
+                    raise _is_local(link_id, found[link_id].mailing_id, "has no folder")
+            moved = [(folder_id, user, to_microseconds(now), row.id) for row in found.values() if row.folder_id != folder_id]
+            statements.each(_MOVE, moved)
+            return len(moved)
 
         return self._database.write(work)
 
@@ -131,6 +159,16 @@ class LinkStore:
             return by_ids(connection, once(connection, request, make))[0]
 
         return self._database.write(work)
+
+
+def _make(connection: Connection, drafts: Sequence[Link]) -> list[int]:
+    links = numbered(drafts, ids_for(Statements(connection), drafts))
+    _insert_actions(connection, action_rows(links))
+    return insert_links(connection, [link_row(each) for each in links])
+
+
+def _insert_actions(connection: Connection, rows: Sequence[tuple[int, int, str]]) -> None:
+    Statements(connection).insert(INSERT_ACTION, rows)
 
 
 def by_ids(connection: Connection, ids: Sequence[int]) -> list[CountedLink]:
@@ -206,3 +244,6 @@ def _matching(query: LinkQuery) -> Select[Any]:
     if query.text:
         statement = statement.where(link.c.search_key.contains(name_key(query.text), autoescape=True))
     return statement if query.show_deleted else statement.where(link.c.delete_time.is_(None))
+
+
+_MOVE = "UPDATE link SET folder_id = ?, updater = ?, update_time = ?, revision = revision + 1 WHERE id = ?"

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from server.model.crm import address_key
 from server.model.errors import DomainError, Reason
@@ -13,13 +12,14 @@ from server.model.mailing import MessagePart, Placement, PlacementKind
 from server.store.changes import next_change
 from server.store.database import GAVE_IDS, Database
 from server.store.links import by_ids, refuse_local
-from server.store.sql import Statements
+from server.store.new_ids import new_ids
+from server.store.sql import Insert, Statements
 from server.store.tables import PlacementRow, table_of
 
 placement = table_of(PlacementRow)
 
 SLICE = 200
-"""Addresses that are numbered in one transaction: between two of them the writer takes the clicks that wait."""
+"""Addresses, or placements outside mailings, that one transaction makes: between two of them the writer takes the clicks that wait."""
 
 
 class PlacementStore:
@@ -34,16 +34,19 @@ class PlacementStore:
         Raises LINK_NOT_FOUND, LINK_DELETED and LINK_IS_LOCAL.
         """
 
-        def work(connection: Connection) -> list[Placement]:
+        def look(connection: Connection) -> list[Placement]:
             for found in by_ids(connection, link_ids):
                 refuse_local(found, "has no URLs outside it")
                 if found.delete_time is not None:
                     raise DomainError(Reason.link_deleted, f"link {found.id} is deleted; undelete it first", id=found.id)
-            uses = [Placement(mailing_id=0, link_id=link_id, part=MessagePart.outside) for link_id in dict.fromkeys(link_ids)]
-            insert_placements(connection, uses)
-            return sorted(of_mailing(connection, 0, link_ids), key=lambda found: found.id)
+            return of_mailing(connection, 0, link_ids)
 
-        return self._database.write(work)
+        there = self._database.read(look)
+        lacking = [link_id for link_id in dict.fromkeys(link_ids) if link_id not in {found.link_id for found in there}]
+        for start in range(0, len(lacking), SLICE):
+            rows = [(0, each, int(PlacementKind.link), int(MessagePart.outside), 0, "") for each in lacking[start : start + SLICE]]
+            self._database.write(partial(insert_placements, rows=rows))
+        return self._database.read(look) if lacking else there
 
     def addresses(self, emails: Sequence[str]) -> dict[str, int]:
         """The address ids of these e-mail addresses, made where there is none; addresses that DOMAIN calls one have one id."""
@@ -71,13 +74,16 @@ def address_ids(statements: Statements, emails: Sequence[str]) -> dict[str, int]
     return {email: found[key] for email, key in keys.items()}
 
 
-def insert_placements(connection: Connection, uses: Sequence[Placement]) -> None:
-    """Makes those of the placements that do not exist; the same use is the same placement."""
-    if uses:
-        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        stamp = {"change": next_change(connection)}
-        rows = [use.model_dump(exclude={"id"}) | {"kind": int(use.kind), "part": int(use.part)} | stamp for use in uses]
-        connection.execute(insert(placement).on_conflict_do_nothing(), rows)
+def insert_placements(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Sequence[int]:
+    """Makes placements of these mailings, links, kinds, parts, ordinals and URLs; their numbers. One that there is stays.
+
+    Comes last in a transaction.
+    """
+    statements = Statements(connection)
+    change = next_change(connection)
+    ids = new_ids(statements, "placement", len(rows))
+    statements.insert(_INSERT, [(number, *row, change) for number, row in zip(ids, rows, strict=True)])
+    return ids
 
 
 def of_mailing(connection: Connection, mailing_id: int, link_ids: Sequence[int] | None = None) -> list[Placement]:
@@ -91,3 +97,11 @@ def of_mailing(connection: Connection, mailing_id: int, link_ids: Sequence[int] 
 def _placement(row: Any) -> Placement:
     fields = {name: getattr(row, name) for name in Placement.model_fields}
     return Placement.model_construct(**fields | {"kind": PlacementKind(row.kind), "part": MessagePart(row.part)})
+
+
+_INSERT = Insert(
+    "placement",
+    {"id": "bigint", "mailing_id": "bigint", "link_id": "bigint", "kind": "smallint", "part": "smallint", "ordinal": "bigint"}
+    | {"url": "text", "change": "bigint"},
+    "ON CONFLICT DO NOTHING",
+)

@@ -46,8 +46,10 @@ def once(connection: Connection, request: RequestId, make: Callable[[], list[int
         return make()
     if connection.dialect.name == "postgresql":  # sent twice at once, the second waits and finds what the first made
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(request.id, 0))))
-    old = select(_request.c.id).where(_request.c.create_time < request.time - KEPT).order_by(_request.c.create_time).limit(MOST_REMOVED)
+    is_old = _request.c.create_time < request.time - KEPT
+    old = select(_request.c.id).where(is_old).order_by(_request.c.create_time).limit(MOST_REMOVED)
     connection.execute(delete(_request).where(_request.c.id.in_(old.with_for_update(skip_locked=True))))
+    connection.execute(delete(_request).where(_request.c.id == request.id, is_old))
     found = connection.execute(select(_request.c.digest, _request.c.resource_ids).where(_request.c.id == request.id)).first()
     if found is not None:
         if bytes(found.digest) != request.digest:

@@ -1,5 +1,6 @@
 """How facts are kept in columns: times as microseconds, models as JSON, click ids as 16 bytes."""
 
+import json
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,6 +54,12 @@ class AsJson(TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return None if value is None else self.adapter.validate_python(value)
+
+
+def as_json(kept_in: TypeEngine[Any], value: Any) -> str:
+    """The text that a column of type AsJson keeps of a value."""
+    assert isinstance(kept_in, AsJson)
+    return json.dumps(kept_in.adapter.dump_python(value, mode="json"))
 
 
 class ClickId(TypeDecorator[bytes]):
