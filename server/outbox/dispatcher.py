@@ -168,13 +168,20 @@ class Dispatcher:
             self._wake.clear()
             try:
                 for destination in await self._in_thread(self._store.destinations):
-                    await self._fill(destination)
+                    await self._try_to_fill(destination)
             except DomainError as error:
                 log.warning("dispatch_postponed", reason=error.reason.value)
             except Exception as error:  # a defect must not end deliveries for good
                 log.error("dispatch_failed", exc_info=error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LOOK_SECONDS)
+
+    async def _try_to_fill(self, destination: str) -> None:
+        """What `_fill` does; somebody who holds a lock on rows of this destination holds up no other."""
+        try:
+            await self._fill(destination)
+        except DomainError as error:
+            log.warning("dispatch_postponed", destination=destination, reason=error.reason.value)
 
     async def _fill(self, destination: str) -> None:
         """Takes as much for this destination as its lane has room for."""

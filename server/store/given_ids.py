@@ -14,7 +14,7 @@ from sqlmodel import SQLModel
 
 from server.model.errors import DomainError, Reason
 from server.store.click_tables import big, metadata
-from server.store.database import Database
+from server.store.database import Database, take_your_time
 from server.store.mark_file import Mark, MarkFile
 
 AHEAD = 10_000_000
@@ -139,6 +139,7 @@ def move_ahead(database: Database, file: MarkFile) -> None:
     above = mark.highest if mark is not None else 0
 
     def work(connection: Connection) -> None:
+        take_your_time(connection)
         if connection.dialect.name == "sqlite":
             moved = text("UPDATE sqlite_sequence SET seq = max(seq, :above) + :ahead")
             connection.execute(moved, {"above": above, "ahead": AHEAD})

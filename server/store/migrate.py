@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from server.store import click_tables, crm_tables, given_ids, outbox_tables, script_tables, tables  # noqa: F401  (every table is known to the migrations)
-from server.store.database import Database
+from server.store.database import Database, take_your_time
 
 
 class WrongVersion(Exception):
@@ -20,6 +20,7 @@ def migrate(database: Database, revision: str = "head") -> None:
     """Applies the changes that the database lacks, up to a revision; all of them or none. Raises WrongVersion for a newer database."""
 
     def work(connection: Connection) -> None:
+        take_your_time(connection)
         if not database.is_sqlite:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7451)")  # one process migrates, the others wait and find it done
         _refuse_newer(connection)

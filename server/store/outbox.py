@@ -110,7 +110,9 @@ class OutboxStore:
             if destination == REMOTE_CRM:  # few are found by time and put in order; of many that would be all of them for each lease
                 order = "o.click_id, o.position"
                 many = len(statements.rows(_TIME_HAS_COME, [destination, to_microseconds(now), MANY])) == MANY
-            rows = statements.rows(f"{_SELECT_DUE} AND {_due(destination, now, many)} ORDER BY {order} LIMIT ?", [destination, most])
+            due = f"{_SELECT_DUE} AND {_due(destination, now, many)} ORDER BY {order} LIMIT ?"
+            unlocked = "" if statements.is_sqlite else " FOR UPDATE OF o SKIP LOCKED"
+            rows = statements.rows(due + unlocked, [destination, most])
             of_click = Counter(row.click_id for row in rows)
             leases = [(to_microseconds(now + each * of_click[row.click_id]), row.click_id, row.position) for row in rows]
             statements.each(_LEASE, leases)
