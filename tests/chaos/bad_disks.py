@@ -1,8 +1,9 @@
 """Disks that are full, or fail: the server's, and the front door's."""
 
 import asyncio
+from collections.abc import Sequence
 
-from tests.chaos.disk import Disk
+from tests.chaos.disk import Disk, State
 from tests.chaos.frame import Run, Scene, scene, sound
 from tests.chaos.proxy import Proxy
 
@@ -33,7 +34,7 @@ async def database_disk(run: Run) -> None:
 
 
 async def front_disk(run: Run) -> None:
-    """The front door's own disk is full or fails, while the server is there and while it is away.
+    """The front door's own disk is full, fails or hangs, while the server is there and while it is away.
 
     It waits for a slow server longer than it would: a click is refused when both its disk fails and the server has no time.
     """
@@ -44,7 +45,7 @@ async def front_disk(run: Run) -> None:
                     await _bad_front(here, disk, network, run.seed + number)
                 network.mend()
                 await here.compare()
-    run.remarks.insert(0, f"{run.count} times ENOSPC, EIO from fsync, and a power cut after that")
+    run.remarks.insert(0, f"{run.count} times ENOSPC, EIO from fsync, no answer, and a power cut after that")
 
 
 async def _bad_front(here: Scene, disk: Disk, network: Proxy, seed: int) -> None:
@@ -53,7 +54,7 @@ async def _bad_front(here: Scene, disk: Disk, network: Proxy, seed: int) -> None
     await here.oracle.send_more()
     async with here.browsers.clicking(CALLERS, PAUSE, seed):
         await here.browsers.answered(SOME)
-        for state in ("full", "failing"):  # the server is there: the journal is not needed
+        for state in ("full", "failing", "hanging"):  # the server is there: the journal is not needed
             disk.become(state)
             await here.browsers.answered(SOME)
         disk.become("well")
@@ -62,11 +63,15 @@ async def _bad_front(here: Scene, disk: Disk, network: Proxy, seed: int) -> None
         disk.become("full")  # what the journal has reserved is its own
         await here.browsers.answered(SOME)
         here.expect_nobody_refused()
-        disk.become("failing")  # nothing can be kept any more, and nobody is told otherwise
-        refused = here.browsers.told.refusals
-        async with asyncio.timeout(60):
-            while here.browsers.told.refusals < refused + SOME:
-                await asyncio.sleep(0.01)
+        unable: Sequence[State] = ("hanging", "failing")
+        for state in unable:  # nothing can be kept any more, and nobody is told otherwise
+            disk.become("well")
+            await here.browsers.answered(SOME)
+            disk.become(state)
+            refused = here.browsers.told.refusals
+            async with asyncio.timeout(60):
+                while here.browsers.told.refusals < refused + SOME:
+                    await asyncio.sleep(0.01)
         await asyncio.to_thread(front.kill)
         await asyncio.to_thread(disk.cut, seed)
         disk.become("well")

@@ -9,6 +9,8 @@ from typing import Literal
 ROOT = Path(__file__).parents[2]
 
 
+State = Literal["full", "failing", "hanging", "well"]
+
 Seed = int | Literal["all"]
 """What stays by chance of what is not durable; "all" of it goes."""
 
@@ -36,8 +38,8 @@ class Disk:
         """Loses everything that is not durable, or what the seed says. Whoever has a file open there must be dead."""
         self._tell(f"cut {seed}", "mounted")
 
-    def become(self, state: Literal["full", "failing", "well"]) -> None:
-        """From now on writes that need room fail, or fsync does, or nothing."""
+    def become(self, state: State) -> None:
+        """From now on writes that need room fail, or fsync does, or nothing is answered, or nothing fails."""
         self._tell(state, state)
 
     def _tell(self, command: str, answer: str) -> None:

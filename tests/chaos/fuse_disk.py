@@ -9,7 +9,7 @@ What stays after a cut, which is what ext4 (data=ordered) leaves of it, or less:
   of what came since, a beginning stays. fsync of a file does not make its name durable, although ext4 would.
 - After an fsync that failed, what it should have made durable is readable until the cut and never durable: the next fsync succeeds
   without it.
-A full disk refuses what makes a file larger, not what is written into room that a file has.
+A full disk refuses what makes a file larger, not what is written into room that a file has. One that hangs answers nothing meanwhile.
 """
 
 import errno
@@ -42,6 +42,8 @@ class Disk:
         self.opened: dict[int, Node] = {}
         self.handles = count(1)
         self.full = self.failing = False
+        self.answering = threading.Event()
+        self.answering.set()
 
     def lose_power(self, chance: random.Random | None) -> None:
         """Forgets what is not durable."""
@@ -92,9 +94,11 @@ class Disk:
         self._change([(path, None) for path in moved] + [(new + path[len(old) :], self.nodes[path]) for path in moved])
 
     def read(self, _path: str, size: int, offset: int, handle: int) -> bytes:
+        self.answering.wait()
         return bytes(self.opened[handle].seen[offset : offset + size])
 
     def write(self, _path: str, data: bytes, offset: int, handle: int) -> int:
+        self.answering.wait()
         self._grow(self.opened[handle], offset + len(data))
         self.opened[handle].change(offset, data)
         return len(data)
@@ -110,6 +114,7 @@ class Disk:
         node.change(max(len(node.seen), offset + size), None)
 
     def fsync(self, _path: str, _data_only: int, handle: int) -> None:
+        self.answering.wait()
         node = self.opened[handle]
         if self.failing:
             node.changes.clear()
@@ -117,6 +122,7 @@ class Disk:
         node.sync()
 
     def fsyncdir(self, _path: str, _data_only: int, _handle: int) -> None:
+        self.answering.wait()
         if self.failing:
             raise OSError(errno.EIO, "the disk fails")
         for changes in self.log:
@@ -131,11 +137,13 @@ class Disk:
     def utimens(self, _path: str, _times: tuple[int, int] | None = None) -> None: ...
 
     def _node(self, path: str) -> Node:
+        self.answering.wait()
         if path not in self.nodes:
             raise OSError(errno.ENOENT, path)
         return self.nodes[path]
 
     def _change(self, names: list[tuple[str, Node | None]]) -> None:
+        self.answering.wait()
         _name(self.nodes, names)
         self.log.append(names)
 
@@ -164,10 +172,15 @@ def serve(mount_point: str) -> None:
                 case ["cut", seed]:
                     cuts.append(None if seed == "all" else random.Random(seed))
                     _unmount(mount_point)  # the main thread goes on, and mounts again
-                case [("full" | "failing" | "well") as state]:
+                case [("full" | "failing" | "hanging" | "well") as state]:
                     disk.full, disk.failing = state == "full", state == "failing"
+                    if state == "hanging":
+                        disk.answering.clear()
+                    else:
+                        disk.answering.set()
                     print(state, flush=True)
         ended.set()
+        disk.answering.set()
         _unmount(mount_point)
         subprocess.run(["fusermount3", "-uz", mount_point], capture_output=True)  # somebody still holds a file: the disk goes all the same
 
