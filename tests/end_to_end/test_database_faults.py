@@ -3,6 +3,7 @@
 import contextlib
 import re
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,45 @@ async def test_a_postgresql_database_that_is_dropped_and_made_anew_is_no_defect(
             causes.add(refusal.metadata["cause"])
         assert await anext(states) == NOT_SERVING
         assert await state_of(stubs, "") == NOT_SERVING
+
+
+async def test_a_postgresql_that_goes_away_and_comes_back_is_told(tmp_path: Path) -> None:
+    cluster = Postgres()
+    try:
+        name = cluster.create()
+        database = Database(cluster.url(name))
+        migrate(database)
+        database.close()
+        async with serving(cluster.url(name), tmp_path) as stubs, watching(stubs) as states:
+            campaign = Campaign(stubs)
+            link = await campaign.link()
+            url = await campaign.url(link.id)
+            assert await anext(states) == SERVING
+            cluster.halt()
+            causes = set()
+            while "REFUSED" not in causes:
+                causes.add((await refused(stubs.clicks.RecordClick(click_on(url)))).metadata["cause"])
+            assert causes <= {"REFUSED", "STOPPING", "CUT_OFF"}
+            assert await anext(states) == NOT_SERVING
+            assert await state_of(stubs, "") == NOT_SERVING
+            cluster.resume()
+            assert await anext(states) == SERVING
+            assert await state_of(stubs, "") == SERVING
+            await stubs.clicks.RecordClick(click_on(url))
+    finally:
+        cluster.stop()
+
+
+@on_one_database
+async def test_a_file_that_another_process_locks_is_told(database_url: str, tmp_path: Path) -> None:
+    async with serving(database_url, tmp_path) as stubs:
+        campaign = Campaign(stubs)
+        await campaign.link()
+        with contextlib.closing(sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            refusal = await refused(campaign.link())
+            assert (refusal.reason, refusal.metadata["cause"]) == ("STORE_UNAVAILABLE", "LOCKED")
+        await campaign.link()
 
 
 def said_at_start(url: str, folder: Path) -> str:

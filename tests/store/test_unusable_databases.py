@@ -23,7 +23,7 @@ def test_a_server_that_only_reads_refuses_for_now_and_its_connections_are_given_
         assert refusals(recorder.record(clicks)) == [Reason.store_unavailable] * 2
         with pytest.raises(DomainError) as refused:
             setup.links.reset(setup.one.id, "", NO_ID, now())
-        assert refused.value.reason is Reason.store_unavailable
+        assert (refused.value.reason, refused.value.metadata["cause"]) == (Reason.store_unavailable, "READ_ONLY")
     assert not any(result.duplicate for result in recorded(recorder, clicks))
     assert setup.links.reset(setup.one.id, "", NO_ID, now()).generation == 1
 
@@ -37,7 +37,9 @@ def test_a_damaged_file_refuses_for_now(database: Database, from_byte: int) -> N
     path = Path(make_url(str(database.engine.url)).database or "")
     sound = path.read_bytes()
     path.write_bytes(sound[:from_byte] + b"\xff" * (len(sound) - from_byte))
-    assert refusals(Recorder(database, now).record(clicks)) == [Reason.store_unavailable] * 2
+    results = Recorder(database, now).record(clicks)
+    assert refusals(results) == [Reason.store_unavailable] * 2
+    assert {result.metadata["cause"] for result in results if isinstance(result, DomainError)} <= {"NO_DATABASE", "DAMAGED"}
     database.engine.dispose()
     path.write_bytes(sound)
     assert not any(result.duplicate for result in recorded(Recorder(database, now), clicks))
