@@ -1,7 +1,9 @@
 """`python -m redirect` serves the front door: this process listens, its workers serve, SIGHUP replaces them, SIGTERM ends them."""
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 import time
 
@@ -16,6 +18,12 @@ from redirect.workers import Workers, bind
 log = structlog.get_logger()
 
 
+log = structlog.get_logger()
+
+ENOUGH_OPEN_FILES = 4096
+"""The connections that a worker accepts, once more for looking at them, and files of its own."""
+
+
 def main() -> None:
     """Serves until SIGTERM or SIGINT. Ends with a sentence and exit status 1 when it cannot start."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are workers to replace
@@ -26,6 +34,7 @@ def main() -> None:
         wrong = (f"TRACKEDLINKS_{str(found['loc'][0]).upper()}: {found['msg'].removeprefix('Value error, ')}" for found in error.errors())
         raise SystemExit("\n".join(wrong)) from None
     configure_logs()
+    _raise_open_files()
     host, _, port = settings.front_listen.rpartition(":")
     try:
         listening = bind(host.strip("[]"), int(port))
@@ -34,6 +43,16 @@ def main() -> None:
     _wait_for_keys(settings)
     _refuse_damaged_keys(settings)
     asyncio.run(Workers(listening, settings).run())
+
+
+def _raise_open_files() -> None:
+    """Takes as many open files as the system lets it, for the workers too: each has a connection for each recipient, and 1,024 is usual."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= allowed < ENOUGH_OPEN_FILES:
+        log.warning("few_open_files", allowed=allowed, remedy=f"raise the hard limit (LimitNOFILE, ulimit -Hn) to {ENOUGH_OPEN_FILES}")
 
 
 def _refuse_damaged_keys(settings: Settings) -> None:

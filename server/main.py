@@ -6,6 +6,7 @@ import fcntl
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from server.store.mark_file import MarkFile
 from server.store.migrate import WrongVersion, check, migrate
 
 log = structlog.get_logger()
+
+ENOUGH_OPEN_FILES = 4096
 
 
 async def serve(settings: Settings, new_database: bool = False) -> None:
@@ -125,6 +128,7 @@ def run(settings: Settings, new_database: bool = False) -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    _raise_open_files()
     with only_one(settings):
         uvloop.run(serve(settings, new_database))
 
@@ -135,6 +139,16 @@ def make_directory(settings: Settings) -> None:
         settings.directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SystemExit(f"{settings.directory} cannot be used: {error.strerror} (TRACKEDLINKS_DIRECTORY sets another)") from None
+
+
+def _raise_open_files() -> None:
+    """Takes as many open files as the system lets it: each caller, reader and script worker has some, and 1,024 is usual."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= allowed < ENOUGH_OPEN_FILES:
+        log.warning("few_open_files", allowed=allowed, remedy=f"raise the hard limit (LimitNOFILE, ulimit -Hn) to {ENOUGH_OPEN_FILES}")
 
 
 @contextlib.contextmanager
