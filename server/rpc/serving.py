@@ -18,7 +18,7 @@ MOST_MESSAGE_BYTES = 4 * 1024 * 1024
 LAST_SECONDS = 1.0
 """How long a stop waits after all else for answers that are not taken, before it cuts them off."""
 
-_OPTIONS = [
+OPTIONS = [
     ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES),
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.max_concurrent_streams", 1000),
@@ -28,6 +28,10 @@ _OPTIONS = [
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
+    (
+        "grpc.http2.ping_timeout_ms",
+        10_000,
+    ),  # a ping of gRPC's own that is under way puts off those of the keepalive, for a minute otherwise
 ]
 
 
@@ -42,7 +46,7 @@ class Serving:
         """Raises RuntimeError when the address cannot be listened on."""
         self._stopping = Stopping()
         self._admission = Admission()
-        self._server = grpc.aio.server(interceptors=[Door(self._stopping, self._admission)], options=_OPTIONS)
+        self._server = grpc.aio.server(interceptors=[Door(self._stopping, self._admission)], options=OPTIONS)
         self._health = Health()
         self.say_database = self._health.say_database
         self._names = [name for _, _, name in services]

@@ -20,6 +20,7 @@ class Greedy:
     def __init__(self, port: int) -> None:
         self._port = port
         self._client = H2Connection(H2Configuration(client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False))
+        self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self.ended: dict[int, dict[str, str]] = {}
@@ -30,11 +31,11 @@ class Greedy:
         """The server has ended the connection."""
 
     async def __aenter__(self) -> Self:
-        reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._client.initiate_connection()
         self._client.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: WINDOW})
         self._send()
-        self._reading = asyncio.create_task(self._read(reader))
+        self._reading = asyncio.create_task(self._read(self._reader))
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -64,6 +65,16 @@ class Greedy:
         assert self._writer is not None
         await self._writer.drain()
         return number
+
+    async def fall_silent(self) -> None:
+        """Answers nothing any more, not even pings, as a machine does that is gone. Returns when the server ends the connection."""
+        assert self._reader is not None
+        assert self._reading is not None
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+        with contextlib.suppress(OSError):
+            while await self._reader.read(65_536):
+                pass
 
     def _send(self) -> None:
         assert self._writer is not None
