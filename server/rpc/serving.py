@@ -31,7 +31,7 @@ OPTIONS = [
     (
         "grpc.http2.ping_timeout_ms",
         10_000,
-    ),  # a ping of gRPC's own that is under way puts off those of the keepalive, for a minute otherwise
+    ),  # gRPC's own ping under way puts off those of the keepalive, for a minute otherwise
 ]
 
 

@@ -190,7 +190,7 @@ async def test_a_peer_that_is_gone_is_noticed_and_one_that_is_quiet_is_left_alon
     async with greedy(stubs, 2) as (gone, quiet), asyncio.timeout(SECONDS):
         for each in (gone, quiet):
             await each.call(CLICKS, click_service_pb2.RecordClicksRequest(), ends=False)
-            await until(lambda each=each: each.begun)  # type: ignore[misc]
+            await until(lambda each=each: each.begun)
         await gone.fall_silent()
         assert not quiet.ended
         assert not quiet.cut.is_set()
