@@ -1,9 +1,10 @@
 """The catalogues of the embedded CRM in the database: each method is one transaction."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from server.model.crm import Catalog, CatalogEntry
@@ -19,6 +20,11 @@ from server.store.tables import table_of
 _entry = table_of(EntryRow)
 _membership = table_of(MembershipRow)
 _person = table_of(PersonRow)
+
+SLICE = 500
+"""Persons or memberships that are changed in one transaction when their entry is deleted."""
+
+_NO_CONTACT = "UPDATE crm_person SET our_contact_id = 0 WHERE id = ? AND our_contact_id = ?"
 
 
 class EntryStore:
@@ -49,19 +55,54 @@ class EntryStore:
         return self._database.read(work)
 
     def delete(self, entry_id: int) -> None:
-        """Deletes an entry and its memberships; a user that goes is nobody's our contact any more. Raises ENTRY_NOT_FOUND."""
+        """Deletes an entry and its memberships; a user that goes is nobody's our contact any more. Raises ENTRY_NOT_FOUND.
+
+        Persons and memberships go a slice at a time: between two of them the writer takes the clicks that wait.
+        """
+
+        catalog = self._database.read(lambda connection: entry_by_id(connection, entry_id)).catalog
+        after = 0
+        while catalog is Catalog.user and (theirs := self._database.read(partial(_theirs, user_id=entry_id, after=after))):
+            after = theirs[-1]
+            self._database.write(partial(_forget_contact, user_id=entry_id, person_ids=theirs))
+        late = after if self._database.is_sqlite else 0  # PostgreSQL may have committed persons with lower numbers meanwhile
 
         def work(connection: Connection) -> None:
-            ours = _person.c.our_contact_id == entry_id
-            if entry_by_id(connection, entry_id).catalog is Catalog.user:
-                # Persons before entries, as clicks lock them: the other way round the two would wait for each other.
-                connection.execute(select(_person.c.id).where(ours).order_by(_person.c.id).with_for_update()).all()
             if not connection.execute(delete(_entry).where(_entry.c.id == entry_id)).rowcount:
                 raise _not_found(entry_id)
-            connection.execute(delete(_membership).where(_membership.c.entry_id == entry_id))
-            connection.execute(update(_person).where(ours).values(our_contact_id=0))
+            if catalog is Catalog.user and _theirs(connection, entry_id, late):
+                raise _GotMore
 
-        self._database.write(work)
+        try:
+            self._database.write(work)
+        except _GotMore:
+            self.delete(entry_id)
+            return
+        # Nobody sees these any more: whoever reads them asks for their entry.
+        while self._database.write(partial(_remove_memberships, entry_id=entry_id)):
+            pass
+
+
+class _GotMore(Exception):
+    """Somebody has become a deleted user's contact meanwhile."""
+
+
+def _theirs(connection: Connection, user_id: int, after: int) -> list[int]:
+    """Some of the persons whose contact this user is, by id."""
+    of_user = select(_person.c.id).where(_person.c.our_contact_id == user_id, _person.c.id > after)
+    return list(connection.scalars(of_user.order_by(_person.c.id).limit(SLICE)))
+
+
+def _forget_contact(connection: Connection, user_id: int, person_ids: Sequence[int]) -> None:
+    Statements(connection).each(_NO_CONTACT, [(each, user_id) for each in person_ids])
+
+
+def _remove_memberships(connection: Connection, entry_id: int) -> bool:
+    """Removes a slice; whether there may be more."""
+    statements = Statements(connection)
+    rows = statements.rows(f"SELECT person_id FROM crm_membership WHERE entry_id = ? ORDER BY person_id LIMIT {SLICE}", (entry_id,))
+    statements.each("DELETE FROM crm_membership WHERE entry_id = ? AND person_id = ?", [(entry_id, row.person_id) for row in rows])
+    return len(rows) == SLICE
 
 
 def existing(connection: Connection, references: Collection[tuple[Catalog, int]], locked: bool = False) -> set[tuple[Catalog, int]]:

@@ -1,12 +1,12 @@
 """Folders in the database: each method is one transaction."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import datetime
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from server.model.errors import DomainError, Reason, etag_mismatch
@@ -15,12 +15,23 @@ from server.model.text import name_key
 from server.store.database import Database, violates
 from server.store.pages import Key, Page, page_of
 from server.store.requests import RequestId, once
+from server.store.sql import Statements
 from server.store.tables import FolderRow, LinkRow, table_of
+from server.store.types import to_microseconds
 
 folder = table_of(FolderRow)
 _link = table_of(LinkRow)
 
 ORDERS = {"name": folder.c.name_key, "create_time": folder.c.create_time, "update_time": folder.c.update_time}
+
+SLICE = 200
+"""Links that move up in one transaction when their folder is deleted."""
+
+FOLDERS_SLICE = 100
+"""Sub-folders likewise."""
+
+MOVE_LINK = "UPDATE link SET folder_id = ?, updater = ?, update_time = ?, revision = revision + 1 WHERE id = ?"
+_MOVE_FOLDER = "UPDATE folder SET parent_id = ?, update_time = ?, revision = revision + 1 WHERE id = ?"
 
 _MOST_NAME = 255
 _TREE_LOCK = 7452
@@ -90,8 +101,20 @@ class FolderStore:
     def delete(self, folder_id: int, force: bool, etag: str, user: int, now: datetime) -> None:
         """Deletes a folder; with force, what is in it moves up. Raises FOLDER_NOT_FOUND, FOLDER_NOT_EMPTY, ETAG_MISMATCH.
 
-        Deleted links are no contents, but move up likewise, so that no link names a folder that does not exist.
+        Deleted links are no contents, but move up likewise, so that no link names a folder that does not exist. Many move a slice at a
+        time, the folder goes last: between two slices the writer takes the clicks that wait. What has moved before an error stays.
         """
+
+        def look(connection: Connection) -> None:
+            by_id(connection, folder_id, etag)
+            if not force:
+                _refuse_contents(connection, folder_id)
+
+        self._database.read(look)
+        while self._database.write(lambda connection: _links_up(connection, folder_id, force, etag, user, now)):
+            pass
+        while force and self._database.write(lambda connection: _folders_up(connection, folder_id, etag, now)):
+            pass
 
         def work(connection: Connection) -> None:
             _hold_tree(connection)
@@ -101,7 +124,7 @@ class FolderStore:
             if not force:
                 _refuse_contents(connection, folder_id)
             connection.execute(delete(folder).where(folder.c.id == folder_id))  # before its sub-folders move: one may have its name
-            _move_folders_up(connection, current, now)
+            _move_up(connection, current, _children(connection, folder_id), now)
             inside = _link.c.folder_id == folder_id
             # In the order in which clicks hold links, or the two could wait for each other.
             connection.execute(select(_link.c.id).where(inside).order_by(_link.c.id).with_for_update()).all()
@@ -182,15 +205,49 @@ def _refuse_contents(connection: Connection, folder_id: int) -> None:
         raise DomainError(Reason.folder_not_empty, message, id=folder_id, folders=folders, links=links)
 
 
-def _move_folders_up(connection: Connection, gone: Folder, now: datetime) -> None:
-    """Moves the sub-folders of a folder to its parent. One whose name is taken there gets a number; the others keep their names."""
-    moving = [_as_folder(row) for row in connection.execute(select(folder).where(folder.c.parent_id == gone.id).order_by(folder.c.id))]
-    there = set(connection.scalars(select(folder.c.name_key).where(folder.c.parent_id == gone.parent_id)))
-    taken = there | {name_key(child.name) for child in moving}
-    for child in moving:
-        name = _numbered(child.name, taken) if name_key(child.name) in there else child.name
-        taken.add(name_key(name))
-        _write(connection, child.model_copy(update={"name": name, "parent_id": gone.parent_id}), now)
+def _links_up(connection: Connection, folder_id: int, force: bool, etag: str, user: int, now: datetime) -> bool:
+    """Moves a slice of the links of a folder to its parent, without `force` of the deleted ones; whether there may be more."""
+    _hold_tree(connection)
+    current = by_id(connection, folder_id, etag)
+    folder_exists(connection, current.parent_id)
+    statements = Statements(connection)
+    only = "" if force else " AND delete_time IS NOT NULL"
+    held = "" if statements.is_sqlite else " FOR UPDATE"
+    rows = statements.rows(f"SELECT id FROM link WHERE folder_id = ?{only} ORDER BY id LIMIT {SLICE}{held}", (folder_id,))
+    statements.each(MOVE_LINK, [(current.parent_id, user, to_microseconds(now), row.id) for row in rows])
+    return len(rows) == SLICE
+
+
+def _folders_up(connection: Connection, folder_id: int, etag: str, now: datetime) -> bool:
+    """Moves a slice of the sub-folders to the parent, but for one with the folder's own name; whether there are more."""
+    _hold_tree(connection)
+    current = by_id(connection, folder_id, etag)
+    children = _children(connection, folder_id, name_key(current.name), FOLDERS_SLICE)
+    _move_up(connection, current, children, now)
+    return len(children) == FOLDERS_SLICE
+
+
+def _children(connection: Connection, folder_id: int, but: str = "", most: int | None = None) -> list[Folder]:
+    statement = select(folder).where(folder.c.parent_id == folder_id, folder.c.name_key != but).order_by(folder.c.id).limit(most)
+    return [_as_folder(row) for row in connection.execute(statement)]
+
+
+def _move_up(connection: Connection, gone: Folder, moving: Sequence[Folder], now: datetime) -> None:
+    """Moves these sub-folders of a folder to its parent. One whose name is taken there gets a number; the others keep their names."""
+    keys = [name_key(child.name) for child in moving]
+    there = set(connection.scalars(select(folder.c.name_key).where(folder.c.parent_id == gone.parent_id, folder.c.name_key.in_(keys))))
+    keeping = [child.id for child, key in zip(moving, keys, strict=True) if key not in there]
+    stamp = (gone.parent_id, to_microseconds(now))
+    Statements(connection).each(_MOVE_FOLDER, [(*stamp, child_id) for child_id in keeping])
+    if not there:
+        return
+    in_both = or_(folder.c.parent_id == gone.parent_id, folder.c.parent_id == gone.id)
+    taken = set(connection.scalars(select(folder.c.name_key).where(in_both)))
+    for child, key in zip(moving, keys, strict=True):
+        if key in there:
+            name = _numbered(child.name, taken)
+            taken.add(name_key(name))
+            _write(connection, child.model_copy(update={"name": name, "parent_id": gone.parent_id}), now)
 
 
 def _numbered(name: str, taken: Set[str]) -> str:

@@ -13,7 +13,7 @@ from server.model.text import name_key
 from server.store.changes import placements_changed
 from server.store.click_tables import link_count, mailing_count, mailing_link_count, reset_remains
 from server.store.database import Database
-from server.store.folders import folder, folder_exists, folders_below, refuse_missing
+from server.store.folders import MOVE_LINK, folder, folder_exists, folders_below, refuse_missing
 from server.store.link_rows import (
     INSERT_ACTION,
     action_rows,
@@ -114,7 +114,7 @@ class LinkStore:
                 if found[link_id].mailing_id:
                     raise _is_local(link_id, found[link_id].mailing_id, "has no folder")
             moved = [(folder_id, user, to_microseconds(now), row.id) for row in found.values() if row.folder_id != folder_id]
-            statements.each(_MOVE, moved)
+            statements.each(MOVE_LINK, moved)
             return len(moved)
 
         return self._database.write(work)
@@ -244,6 +244,3 @@ def _matching(query: LinkQuery) -> Select[Any]:
     if query.text:
         statement = statement.where(link.c.search_key.contains(name_key(query.text), autoescape=True))
     return statement if query.show_deleted else statement.where(link.c.delete_time.is_(None))
-
-
-_MOVE = "UPDATE link SET folder_id = ?, updater = ?, update_time = ?, revision = revision + 1 WHERE id = ?"
