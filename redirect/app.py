@@ -20,6 +20,7 @@ from redirect.journal import Journal
 from redirect.keeping import Keeping
 from redirect.recording import Recording
 from redirect.replay import Replay
+from redirect.retries import retried_click_id
 from redirect.sending import language_of, send_answer, send_not_found, send_page, send_unavailable
 from redirect.settings import Settings
 from redirect.snapshot import Known, Snapshot
@@ -56,11 +57,13 @@ _MOST_USER_AGENT = 1024
 class TokenEndpoint:
     """`/{token}`: the way of a click through the front door, top to bottom. A plain ASGI application, since it is the hot path."""
 
-    def __init__(self, verifier: token.Verifier, recording: Recording, special: SpecialPages, clock: Clock) -> None:
+    def __init__(self, verifier: token.Verifier, recording: Recording, special: SpecialPages, clock: Clock, trusts: bool) -> None:
+        """`trusts` a proxy's name for a request: one that is sent again is the same click."""
         self._verifier = verifier
         self._recording = recording
         self._special = special
         self._clock = clock
+        self._trusts = trusts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
@@ -78,8 +81,9 @@ class TokenEndpoint:
         seen = _evidence(method, scope["headers"])
         if claims.do_not_track:
             seen.ClearField("user_agent")  # nor is it written into the journal
-        click_id = str(uuid7(nanoseconds=self._clock()))  # left to itself uuid7 never goes back, as clocks do that were ahead
-        request = click_service_pb2.RecordClickRequest(click_id=click_id, token=spelling.decode("ascii"), evidence=seen)
+        request = click_service_pb2.RecordClickRequest(
+            click_id=self._click_id(scope, spelling), token=spelling.decode("ascii"), evidence=seen
+        )
         answer = await self._recording.record(request, claims.placement_id)
         if answer is None:
             await send_unavailable(send, scope)
@@ -95,6 +99,11 @@ class TokenEndpoint:
                 await self._special.show(answer.special_link.kind, request.token, scope, send)
             case _:  # the token verifies and the server knows no such placement: TOKEN_INVALID
                 await send_not_found(send, scope)
+
+    def _click_id(self, scope: Scope, spelling: bytes) -> str:
+        now = self._clock()
+        retried = retried_click_id(scope["headers"], spelling, now) if self._trusts else None
+        return retried or str(uuid7(nanoseconds=now))  # left to itself uuid7 never goes back, as clocks do that were ahead
 
 
 class TokenRoute(BaseRoute):
@@ -198,7 +207,7 @@ def create(settings: Settings | None = None, clock: Clock = time.time_ns) -> Sta
         return response
 
     routes: list[BaseRoute] = [
-        TokenRoute(TokenEndpoint(verifier, Recording(stream, journal, snapshot, Keeping(keys)), special, clock)),
+        TokenRoute(TokenEndpoint(verifier, Recording(stream, journal, snapshot, Keeping(keys)), special, clock, settings.trust_request_id)),
         Route("/healthz", _health),
         Route("/readyz", readiness),
         Route("/robots.txt", _robots),

@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     journal_mebibytes: int = Field(default=4096, ge=MEBIBYTES_EACH)
     """How large the journals of this machine may become together, with room for each process: 4,096 MiB hold some 25 million clicks."""
 
+    trust_request_id: bool = False
+    """Whether requests with the same x-request-id and x-request-start are the same click: only behind a proxy that sets both itself."""
+
     front_notice_seconds: float = Field(default=0, ge=0, le=300)
     """How long SIGTERM only makes /readyz say 503, while a load balancer that asks it stops sending recipients here."""
 
