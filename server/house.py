@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import random
@@ -48,6 +47,7 @@ from server.rpc.recipient_servicer import RecipientServicer
 from server.rpc.remote_crm import RemoteCrm
 from server.rpc.script_servicer import ScriptServicer
 from server.rpc.serving import Service, Serving
+from server.rpc.threads import Threads
 from server.scripts import Scripts
 from server.settings import Settings
 from server.special_links import SpecialLinks, Validity
@@ -90,9 +90,6 @@ from trackedlinks.v1 import (
     script_service_pb2_grpc,
 )
 
-THREADS = 32
-"""Use cases that run at once; what waits for a remote CRM holds at most half of them."""
-
 
 def now() -> datetime:
     """The time, UTC: the one clock of the server."""
@@ -120,8 +117,7 @@ class House:
 
     async def start(self) -> None:
         """Begins to serve."""
-        # The default has six threads on two cores, which six calls that wait for a remote CRM would hold (tried).
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "use-case"))
+        asyncio.get_running_loop().set_default_executor(Threads())
         await self.sandbox.start()
         await warm_up(self.commit, new_click_id())
         await self.serving.start()

@@ -59,7 +59,7 @@ class Watching:
         self._changes = changes
         self._given_ids = given_ids
         self._stopping = asyncio.Event()
-        self._reading: set[asyncio.Task[tuple[list[Lead], Position]]] = set()
+        self._reading: set[asyncio.Task[Told]] = set()
 
     def end(self) -> None:
         """Ends every watch."""
@@ -81,23 +81,28 @@ class Watching:
         complete = False
         while not self._stopping.is_set():
             async with turn():
-                leads, position = await self._after(position)
-                if leads or not complete:
-                    answers: dict[Standing, list[int]] = {}
-                    for lead in leads:
-                        answers.setdefault(standing(lead), []).append(lead.placement_id)
-                    yield Told(answers, position)
-                complete = not leads
-                del leads
+                told = await self._told(position)
+                position = told.position
+                complete, was_complete = not told.answers, complete
+                if not (complete and was_complete):
+                    yield told
+                del told
             if complete:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
 
-    async def _after(self, position: Position) -> tuple[list[Lead], Position]:
-        reading = asyncio.create_task(asyncio.to_thread(self._changes.after, position, MOST))
+    async def _told(self, position: Position) -> Told:
+        reading = asyncio.create_task(asyncio.to_thread(self._tell, position))
         self._reading.add(reading)
         reading.add_done_callback(self._reading.discard)
         return await asyncio.shield(reading)
+
+    def _tell(self, position: Position) -> Told:
+        leads, position = self._changes.after(position, MOST)
+        answers: dict[Standing, list[int]] = {}
+        for lead in leads:
+            answers.setdefault(standing(lead), []).append(lead.placement_id)
+        return Told(answers, position)
 
     def _compare(self, placement_id: int) -> None:
         given = self._given_ids

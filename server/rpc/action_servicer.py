@@ -1,12 +1,12 @@
 """ActionService over gRPC: message in, use case, message out."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from server.action_runs import ActionRuns
 from server.clicks.way import uuid7_of
-from server.model.action import ActionState
+from server.model.action import ActionState, TestedAction
 from server.model.click import ActionRun
 from server.model.errors import Violation, invalid
 from server.model.mailing import Recipient
@@ -25,17 +25,15 @@ class ActionServicer(action_service_pb2_grpc.ActionServiceServicer):
         self._runs = runs
         self._tokens = tokens
 
-    async def ListActionRuns(
-        self, request: action_service_pb2.ListActionRunsRequest, context: Any
-    ) -> action_service_pb2.ListActionRunsResponse:
+    def ListActionRuns(self, request: action_service_pb2.ListActionRunsRequest, context: Any) -> action_service_pb2.ListActionRunsResponse:
         with checks.AllAtOnce() as each:
             each(checks.link_or_mailing, request.link_id, request.mailing_id)
             each(checks.person_or_nobody, request.person_id)
             state = each(_state, request.state)
             size = each(self._tokens.page_size, request)
         after = self._tokens.after(request)
-        page = await run(self._runs.page, request.link_id, request.mailing_id, request.person_id, state, after, size)
-        recipients = await run(self._runs.recipients, [found.recipient for found in page.items])
+        page = self._runs.page(request.link_id, request.mailing_id, request.person_id, state, after, size)
+        recipients = self._runs.recipients([found.recipient for found in page.items])
         positions = {(found.click_id, found.action_id): found.position for found in page.items}
         runs, next_key = fitting(
             page,
@@ -44,37 +42,43 @@ class ActionServicer(action_service_pb2_grpc.ActionServiceServicer):
         )
         return action_service_pb2.ListActionRunsResponse(action_runs=runs, next_page_token=self._tokens.token(request, next_key))
 
-    async def GetActionRun(self, request: action_service_pb2.GetActionRunRequest, context: Any) -> action_service_pb2.ActionRun:
+    def GetActionRun(self, request: action_service_pb2.GetActionRunRequest, context: Any) -> action_service_pb2.ActionRun:
         with checks.AllAtOnce() as each:
             click_id = each(_click_id, request.click_id)
             each(checks.positive, action_id=request.action_id)
-        found = await run(self._runs.get, click_id, request.action_id)
-        return _run(found, await run(self._runs.recipients, [found.recipient]))
+        found = self._runs.get(click_id, request.action_id)
+        return _run(found, self._runs.recipients([found.recipient]))
 
     async def TestActions(self, request: action_service_pb2.TestActionsRequest, context: Any) -> action_service_pb2.TestActionsResponse:
-        with checks.AllAtOnce() as each:
-            each(checks.positive, link_id=request.link_id)
-            each(checks.not_negative, mailing_id=request.mailing_id)
-            recipient = each(wire.to_model, request.recipient, Recipient, "recipient")
-        tested = await self._runs.test(request.link_id, request.mailing_id, recipient)
-        return action_service_pb2.TestActionsResponse(actions=[wire.to_message(each, action_service_pb2.TestedAction) for each in tested])
+        recipient = await run(_tested_recipient, request)
+        return await run(_tested, await self._runs.test(request.link_id, request.mailing_id, recipient))
 
-    async def RetryActionRuns(
+    def RetryActionRuns(
         self, request: action_service_pb2.RetryActionRunsRequest, context: Any
     ) -> action_service_pb2.RetryActionRunsResponse:
         with checks.AllAtOnce() as each:
             each(checks.not_negative, link_id=request.link_id, mailing_id=request.mailing_id, action_id=request.action_id)
             click_id = each(_click_id, request.click_id) if request.click_id else None
-        count = await run(self._runs.retry, request.link_id, request.mailing_id, click_id, request.action_id)
+        count = self._runs.retry(request.link_id, request.mailing_id, click_id, request.action_id)
         return action_service_pb2.RetryActionRunsResponse(retried_count=count)
 
-    async def ListReceivers(
-        self, request: action_service_pb2.ListReceiversRequest, context: Any
-    ) -> action_service_pb2.ListReceiversResponse:
+    def ListReceivers(self, request: action_service_pb2.ListReceiversRequest, context: Any) -> action_service_pb2.ListReceiversResponse:
         size = self._tokens.page_size(request)
-        page = await run(self._runs.receivers, self._tokens.after(request), size)
+        page = self._runs.receivers(self._tokens.after(request), size)
         receivers = [wire.to_message(receiver, action_service_pb2.Receiver) for receiver in page.items]
         return action_service_pb2.ListReceiversResponse(receivers=receivers, next_page_token=self._tokens.token(request, page.next_key))
+
+
+def _tested_recipient(request: action_service_pb2.TestActionsRequest) -> Recipient:
+    with checks.AllAtOnce() as each:
+        each(checks.positive, link_id=request.link_id)
+        each(checks.not_negative, mailing_id=request.mailing_id)
+        recipient = each(wire.to_model, request.recipient, Recipient, "recipient")
+    return recipient
+
+
+def _tested(actions: Sequence[TestedAction]) -> action_service_pb2.TestActionsResponse:
+    return action_service_pb2.TestActionsResponse(actions=[wire.to_message(each, action_service_pb2.TestedAction) for each in actions])
 
 
 def _run(found: ActionRun, recipients: Mapping[int, Recipient]) -> action_service_pb2.ActionRun:

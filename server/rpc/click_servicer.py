@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from redirect.token import KEYS_METADATA
 from server.clickers import Clickers
 from server.clicks.way import ClickWay
-from server.model.click import Click, ClickerTarget, SpecialLink
+from server.model.click import AddedClickers, Click, ClickerTarget, SpecialLink
 from server.model.crm import Catalog, CatalogEntry
 from server.model.errors import DomainError, Violation, invalid
 from server.model.mailing import Recipient
@@ -22,6 +22,7 @@ from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens
 from server.rpc.stopping import stopping
 from server.rpc.watched import position_of, told_messages
+from server.store.requests import RequestId
 from server.watching import Watching
 from trackedlinks.v1 import click_pb2, click_service_pb2, click_service_pb2_grpc, crm_pb2, mailing_pb2
 
@@ -69,39 +70,40 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
         position = position_of(request.position)
         async with contextlib.aclosing(self._watching.since(position, in_turn, request.highest_placement_id)) as watch:
             async for told in watch:
-                for response in told_messages(told, position):
+                responses = told_messages(told, position)
+                while response := await run(next, responses, None):
                     yield response
                 position = told.position
         raise stopping()
 
-    async def ListClickers(self, request: click_service_pb2.ListClickersRequest, context: Any) -> click_service_pb2.ListClickersResponse:
+    def ListClickers(self, request: click_service_pb2.ListClickersRequest, context: Any) -> click_service_pb2.ListClickersResponse:
         with checks.AllAtOnce() as each:
             each(checks.link_or_mailing, request.link_id, request.mailing_id)
             size = each(self._tokens.page_size, request)
         after = self._tokens.after(request)
-        page = await run(self._clickers.clickers, request.link_id, request.mailing_id, after, size)
-        recipients = await run(self._clickers.recipients, [clicker.recipient for clicker in page.items])
+        page = self._clickers.clickers(request.link_id, request.mailing_id, after, size)
+        recipients = self._clickers.recipients([clicker.recipient for clicker in page.items])
         clickers = [_with_recipient(wire.to_message(clicker, click_pb2.Clicker), clicker.recipient, recipients) for clicker in page.items]
         return click_service_pb2.ListClickersResponse(clickers=clickers, next_page_token=self._tokens.token(request, page.next_key))
 
-    async def ListClicks(self, request: click_service_pb2.ListClicksRequest, context: Any) -> click_service_pb2.ListClicksResponse:
+    def ListClicks(self, request: click_service_pb2.ListClicksRequest, context: Any) -> click_service_pb2.ListClicksResponse:
         with checks.AllAtOnce() as each:
             each(checks.link_or_mailing, request.link_id, request.mailing_id)
             verdict = each(checks.known_verdict, request.verdict)
             size = each(self._tokens.page_size, request)
         after = self._tokens.after(request)
-        page = await run(self._clickers.clicks, request.link_id, request.mailing_id, verdict, after, size)
-        recipients = await run(self._clickers.recipients, [click.recipient for click in page.items])
+        page = self._clickers.clicks(request.link_id, request.mailing_id, verdict, after, size)
+        recipients = self._clickers.recipients([click.recipient for click in page.items])
         clicks, next_key = fitting(page, lambda click: _click(click, recipients), lambda click: (uuid.UUID(click.id).bytes,))
         return click_service_pb2.ListClicksResponse(clicks=clicks, next_page_token=self._tokens.token(request, next_key))
 
     async def AddClickers(self, request: click_service_pb2.AddClickersRequest, context: Any) -> click_service_pb2.AddClickersResponse:
-        with checks.AllAtOnce() as each:
-            each(checks.link_or_mailing, request.link_id, request.mailing_id)
-            target = each(_target, request)
-            asked = each(request_of, request)
+        target, asked = await run(_asked, request)
         added = await self._clickers.add(request.link_id, request.mailing_id, target, asked)
-        recipients = await run(self._clickers.recipients, added.skipped)
+        return await run(self._added, added)
+
+    def _added(self, added: AddedClickers) -> click_service_pb2.AddClickersResponse:
+        recipients = self._clickers.recipients(added.skipped)
         skipped = [wire.to_message(recipients[number], mailing_pb2.Recipient) for number in added.skipped]
         return click_service_pb2.AddClickersResponse(
             target=wire.to_message(added.target, crm_pb2.CatalogEntry),
@@ -110,6 +112,14 @@ class ClickServicer(click_service_pb2_grpc.ClickServiceServicer):
             skipped_count=added.skipped_count,
             skipped=skipped,
         )
+
+
+def _asked(request: click_service_pb2.AddClickersRequest) -> tuple[ClickerTarget, RequestId]:
+    with checks.AllAtOnce() as each:
+        each(checks.link_or_mailing, request.link_id, request.mailing_id)
+        target = each(_target, request)
+        asked = each(request_of, request)
+    return target, asked
 
 
 def _target(request: click_service_pb2.AddClickersRequest) -> ClickerTarget:

@@ -8,7 +8,7 @@ from server.model.errors import Violation, invalid
 from server.model.reference import EntryReference
 from server.model.subscription import Subscriber
 from server.rpc import checks, effects, wire
-from server.rpc.calls import now, run
+from server.rpc.calls import now
 from server.rpc.lists import ROOM
 from trackedlinks.v1 import crm_pb2, crm_service_pb2, crm_service_pb2_grpc
 
@@ -19,39 +19,33 @@ class CrmServicer(crm_service_pb2_grpc.CrmServiceServicer):
     def __init__(self, crm: EmbeddedCrm) -> None:
         self._crm = crm
 
-    async def GetPerson(self, request: crm_service_pb2.GetPersonRequest, context: Any) -> crm_pb2.Person:
+    def GetPerson(self, request: crm_service_pb2.GetPersonRequest, context: Any) -> crm_pb2.Person:
         checks.positive(id=request.id)
-        return to_person(await run(self._crm.person, request.id))
+        return to_person(self._crm.person(request.id))
 
-    async def BatchGetPersons(
-        self, request: crm_service_pb2.BatchGetPersonsRequest, context: Any
-    ) -> crm_service_pb2.BatchGetPersonsResponse:
+    def BatchGetPersons(self, request: crm_service_pb2.BatchGetPersonsRequest, context: Any) -> crm_service_pb2.BatchGetPersonsResponse:
         checks.ids("ids", request.ids, 1000)
-        persons, missing = await run(self._crm.persons, list(request.ids))
+        persons, missing = self._crm.persons(list(request.ids))
         answer = crm_service_pb2.BatchGetPersonsResponse(persons=map(to_person, persons), missing_ids=missing)
         checks.answer_fits("ids", answer)
         return answer
 
-    async def CheckReferences(
-        self, request: crm_service_pb2.CheckReferencesRequest, context: Any
-    ) -> crm_service_pb2.CheckReferencesResponse:
+    def CheckReferences(self, request: crm_service_pb2.CheckReferencesRequest, context: Any) -> crm_service_pb2.CheckReferencesResponse:
         checks.count("references", len(request.references), 1000)
         paths = [f"references[{index}]" for index in range(len(request.references))]
         references = checks.all_of(lambda reference, path: wire.to_model(reference, EntryReference, path), request.references, paths)
-        missing = await run(self._crm.missing, references)
+        missing = self._crm.missing(references)
         return crm_service_pb2.CheckReferencesResponse(
             missing=[wire.to_message(reference, crm_service_pb2.Reference) for reference in missing]
         )
 
-    async def GetSubscriptions(
-        self, request: crm_service_pb2.GetSubscriptionsRequest, context: Any
-    ) -> crm_service_pb2.GetSubscriptionsResponse:
+    def GetSubscriptions(self, request: crm_service_pb2.GetSubscriptionsRequest, context: Any) -> crm_service_pb2.GetSubscriptionsResponse:
         with checks.AllAtOnce() as each:
             each(checks.count, "subscribers", len(request.subscribers), 1000)
             each(checks.not_negative, mailing_type_id=request.mailing_type_id)
             paths = [f"subscribers[{index}]" for index in range(len(request.subscribers))]
             subscribers = each(checks.all_of, _subscriber, request.subscribers[:1000], paths[:1000])
-        found = await run(self._crm.subscriptions, subscribers, request.mailing_type_id)
+        found = self._crm.subscriptions(subscribers, request.mailing_type_id)
         results = [
             crm_service_pb2.SubscriberSubscriptions(subscriptions=[wire.to_message(one, crm_service_pb2.Subscription) for one in some])
             for some in found
@@ -60,16 +54,16 @@ class CrmServicer(crm_service_pb2_grpc.CrmServiceServicer):
         checks.answer_fits("subscribers", answer)
         return answer
 
-    async def SetSubscription(self, request: crm_service_pb2.SetSubscriptionRequest, context: Any) -> crm_service_pb2.Subscription:
+    def SetSubscription(self, request: crm_service_pb2.SetSubscriptionRequest, context: Any) -> crm_service_pb2.Subscription:
         with checks.AllAtOnce() as each:
             subscriber = each(_subscriber, request.subscriber, "subscriber")
             each(checks.positive, mailing_type_id=request.mailing_type_id)
             time = each(checks.past_time, "change_time", wire.to_values(request).get("change_time"), now())
-        found = await run(self._crm.set_subscription, subscriber, request.mailing_type_id, request.subscribed, time)
+        found = self._crm.set_subscription(subscriber, request.mailing_type_id, request.subscribed, time)
         return wire.to_message(found, crm_service_pb2.Subscription)
 
-    async def ApplyEffects(self, request: crm_service_pb2.ApplyEffectsRequest, context: Any) -> crm_service_pb2.ApplyEffectsResponse:
-        results = await run(self._crm.apply, effects.to_actions(request), now())
+    def ApplyEffects(self, request: crm_service_pb2.ApplyEffectsRequest, context: Any) -> crm_service_pb2.ApplyEffectsResponse:
+        results = self._crm.apply(effects.to_actions(request), now())
         return crm_service_pb2.ApplyEffectsResponse(results=[wire.to_message(result, crm_service_pb2.AppliedEffects) for result in results])
 
 

@@ -14,6 +14,10 @@ from server.rpc.admission import Admission, Call
 from server.rpc.bounds import Bound, bound_of
 from server.rpc.errors import abort
 from server.rpc.stopping import Stopping
+from server.rpc.threads import belongs_to, group_of
+
+Answer = Callable[[Any, Any], Awaitable[bytes]]
+"""What a call is answered by, serialised, given its request and context."""
 
 
 class _Malformed:
@@ -37,6 +41,7 @@ class Door(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         method = handler_call_details.method
+        belongs_to(group_of(method))
         if (wrapped := self._handlers.get(method)) is None:
             handler = await continuation(handler_call_details)
             if handler is None:
@@ -51,22 +56,23 @@ class Door(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(self._stream(handler.stream_stream, method, bound), deserialize, serialize)
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(self._watch(handler.unary_stream, method, bound), deserialize, serialize)
+        answer = _bytes_of(handler.unary_unary, serialize)
         if bound.waits:
-            return grpc.stream_stream_rpc_method_handler(self._large(handler.unary_unary, serialize, method, bound), deserialize, None)
-        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, method, bound), deserialize, serialize)
+            return grpc.stream_stream_rpc_method_handler(self._large(answer, method, bound), deserialize, None)
+        return grpc.unary_unary_rpc_method_handler(self._unary(answer, method, bound), deserialize, None)
 
-    def _unary(self, behaviour: Any, method: str, bound: Bound) -> Any:
+    def _unary(self, answer: Answer, method: str, bound: Bound) -> Any:
         async def wrapped(request: Any, context: Any) -> Any:
             call = self._admission.call(bound, context.peer())
             async with self._told(call, method, context):
                 self._admission.enter(call, _size(_checked(request)))
-                response = await behaviour(request, context)
-                self._admission.answers(call, _size(response))
-                return response
+                content = await answer(request, context)
+                self._admission.answers(call, len(content))
+                return content
 
         return wrapped
 
-    def _large(self, behaviour: Any, serialize: Callable[[Any], bytes], method: str, bound: Bound) -> Any:
+    def _large(self, answer: Answer, method: str, bound: Bound) -> Any:
         """For gRPC's wire a stream of one: so its request is read when there is room, and of the answer nothing stays but its bytes."""
 
         async def wrapped(_requests: AsyncIterator[Any], context: Any) -> None:
@@ -77,7 +83,7 @@ class Door(grpc.aio.ServerInterceptor):
                 request = await _read(call, context)
                 if request is grpc.aio.EOF:
                     request = _MALFORMED
-                content = serialize(await behaviour(_checked(request), context))
+                content = await answer(_checked(request), context)
                 del request
                 self._admission.answers(call, len(content))
                 await context.write(content)
@@ -138,6 +144,17 @@ class Door(grpc.aio.ServerInterceptor):
             yield _checked(request)
             if call.bound.waits:
                 self._admission.give_back(call)
+
+
+def _bytes_of(behaviour: Any, serialize: Callable[[Any], bytes]) -> Answer:
+    """The bytes of an answer. What blocks runs in a thread, from reading the request to serialising: the loop carries clicks."""
+    if inspect.iscoroutinefunction(behaviour):
+
+        async def awaited(request: Any, context: Any) -> bytes:
+            return serialize(await behaviour(request, context))
+
+        return awaited
+    return lambda request, context: asyncio.to_thread(lambda: serialize(behaviour(request, context)))
 
 
 async def _read(call: Call, context: Any) -> Any:

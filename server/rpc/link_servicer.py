@@ -5,7 +5,7 @@ from typing import Any
 from server.links import Links
 from server.model.link import CountedLink, Link, LinkQuery
 from server.rpc import checks, wire
-from server.rpc.calls import request_of, run, user_of
+from server.rpc.calls import request_of, user_of
 from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens, key_by, order_of
 from trackedlinks.v1 import link_pb2, link_service_pb2, link_service_pb2_grpc
@@ -21,14 +21,14 @@ class LinkServicer(link_service_pb2_grpc.LinkServiceServicer):
         self._links = links
         self._tokens = tokens
 
-    async def CreateLink(self, request: link_service_pb2.CreateLinkRequest, context: Any) -> link_pb2.Link:
+    def CreateLink(self, request: link_service_pb2.CreateLinkRequest, context: Any) -> link_pb2.Link:
         with checks.AllAtOnce() as each:
             draft = each(wire.to_model, request.link, Link, "link")
             user, asked = each(user_of, context), each(request_of, request)
-        links = await run(self._links.create, [draft], ["link"], user, asked)
+        links = self._links.create([draft], ["link"], user, asked)
         return to_link(links[0])
 
-    async def BatchCreateLinks(
+    def BatchCreateLinks(
         self, request: link_service_pb2.BatchCreateLinksRequest, context: Any
     ) -> link_service_pb2.BatchCreateLinksResponse:
         checks.count("links", len(request.links), 500)
@@ -37,20 +37,20 @@ class LinkServicer(link_service_pb2_grpc.LinkServiceServicer):
         with checks.AllAtOnce() as each:
             drafts = [each(wire.to_model, link, Link, path) for link, path in zip(request.links, paths, strict=True)]
             user, asked = each(user_of, context), each(request_of, request)
-        links = await run(self._links.create, drafts, paths, user, asked)
+        links = self._links.create(drafts, paths, user, asked)
         return link_service_pb2.BatchCreateLinksResponse(links=map(to_link, links))
 
-    async def GetLink(self, request: link_service_pb2.GetLinkRequest, context: Any) -> link_pb2.Link:
+    def GetLink(self, request: link_service_pb2.GetLinkRequest, context: Any) -> link_pb2.Link:
         checks.positive(id=request.id)
-        return to_link((await run(self._links.get, [request.id]))[0])
+        return to_link((self._links.get([request.id]))[0])
 
-    async def BatchGetLinks(self, request: link_service_pb2.BatchGetLinksRequest, context: Any) -> link_service_pb2.BatchGetLinksResponse:
+    def BatchGetLinks(self, request: link_service_pb2.BatchGetLinksRequest, context: Any) -> link_service_pb2.BatchGetLinksResponse:
         checks.ids("ids", request.ids, 100)
-        answer = link_service_pb2.BatchGetLinksResponse(links=map(to_link, await run(self._links.get, list(request.ids))))
+        answer = link_service_pb2.BatchGetLinksResponse(links=map(to_link, self._links.get(list(request.ids))))
         checks.answer_fits("ids", answer)
         return answer
 
-    async def ListLinks(self, request: link_service_pb2.ListLinksRequest, context: Any) -> link_service_pb2.ListLinksResponse:
+    def ListLinks(self, request: link_service_pb2.ListLinksRequest, context: Any) -> link_service_pb2.ListLinksResponse:
         with checks.AllAtOnce() as each:
             each(checks.not_negative, folder_id=request.folder_id)
             creator = each(checks.mine, each(user_of, context)) if request.mine else None
@@ -60,42 +60,42 @@ class LinkServicer(link_service_pb2_grpc.LinkServiceServicer):
         after = self._tokens.after(request)
         folder_id = request.folder_id if request.HasField("folder_id") else None
         query = LinkQuery(folder_id, request.include_subfolders, creator, request.query, request.show_deleted, *order)
-        page = await run(self._links.page, query, after, size)
+        page = self._links.page(query, after, size)
         links, next_key = fitting(page, to_link, key_by(order[0]))
         return link_service_pb2.ListLinksResponse(links=links, next_page_token=self._tokens.token(request, next_key))
 
-    async def UpdateLink(self, request: link_service_pb2.UpdateLinkRequest, context: Any) -> link_pb2.Link:
+    def UpdateLink(self, request: link_service_pb2.UpdateLinkRequest, context: Any) -> link_pb2.Link:
         with checks.AllAtOnce() as each:
             each(checks.positive, **{"link.id": request.link.id})
             patch = each(wire.patch, request.link, request.update_mask, Link, WRITABLE, "link")
             user = each(user_of, context)
-        return to_link(await run(self._links.update, request.link.id, request.link.etag, patch, user))
+        return to_link(self._links.update(request.link.id, request.link.etag, patch, user))
 
-    async def MoveLinks(self, request: link_service_pb2.MoveLinksRequest, context: Any) -> link_service_pb2.MoveLinksResponse:
+    def MoveLinks(self, request: link_service_pb2.MoveLinksRequest, context: Any) -> link_service_pb2.MoveLinksResponse:
         with checks.AllAtOnce() as each:
             each(checks.ids, "ids", request.ids, 1000)
             each(checks.not_negative, folder_id=request.folder_id)
             user = each(user_of, context)
-        moved = await run(self._links.move, list(request.ids), request.folder_id, user)
+        moved = self._links.move(list(request.ids), request.folder_id, user)
         return link_service_pb2.MoveLinksResponse(moved_count=moved)
 
-    async def ResetLink(self, request: link_service_pb2.ResetLinkRequest, context: Any) -> link_pb2.Link:
+    def ResetLink(self, request: link_service_pb2.ResetLinkRequest, context: Any) -> link_pb2.Link:
         with checks.AllAtOnce() as each:
             each(checks.positive, id=request.id)
             asked = each(request_of, request)
-        return to_link(await run(self._links.reset, request.id, request.etag, asked))
+        return to_link(self._links.reset(request.id, request.etag, asked))
 
-    async def DeleteLink(self, request: link_service_pb2.DeleteLinkRequest, context: Any) -> link_pb2.Link:
+    def DeleteLink(self, request: link_service_pb2.DeleteLinkRequest, context: Any) -> link_pb2.Link:
         with checks.AllAtOnce() as each:
             each(checks.positive, id=request.id)
             user = each(user_of, context)
-        return to_link(await run(self._links.delete, request.id, request.etag, user))
+        return to_link(self._links.delete(request.id, request.etag, user))
 
-    async def UndeleteLink(self, request: link_service_pb2.UndeleteLinkRequest, context: Any) -> link_pb2.Link:
+    def UndeleteLink(self, request: link_service_pb2.UndeleteLinkRequest, context: Any) -> link_pb2.Link:
         with checks.AllAtOnce() as each:
             each(checks.positive, id=request.id)
             user = each(user_of, context)
-        return to_link(await run(self._links.undelete, request.id, request.etag, user))
+        return to_link(self._links.undelete(request.id, request.etag, user))
 
 
 def to_link(link: CountedLink) -> link_pb2.Link:

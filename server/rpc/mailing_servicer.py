@@ -39,46 +39,42 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
         self._minting = minting
         self._tokens = tokens
 
-    async def CreateMailing(self, request: mailing_service_pb2.CreateMailingRequest, context: Any) -> mailing_pb2.Mailing:
+    def CreateMailing(self, request: mailing_service_pb2.CreateMailingRequest, context: Any) -> mailing_pb2.Mailing:
         with checks.AllAtOnce() as each:
             draft = each(wire.to_model, request.mailing, Mailing, "mailing")
             user = each(user_of, context)
             asked = each(request_of, request)
-        return messages.mailing(await run(self._mailings.create, draft, user, asked))
+        return messages.mailing(self._mailings.create(draft, user, asked))
 
-    async def GetMailing(self, request: mailing_service_pb2.GetMailingRequest, context: Any) -> mailing_pb2.Mailing:
+    def GetMailing(self, request: mailing_service_pb2.GetMailingRequest, context: Any) -> mailing_pb2.Mailing:
         checks.positive(id=request.id)
-        return messages.mailing(await run(self._mailings.get, request.id))
+        return messages.mailing(self._mailings.get(request.id))
 
-    async def ListMailings(
-        self, request: mailing_service_pb2.ListMailingsRequest, context: Any
-    ) -> mailing_service_pb2.ListMailingsResponse:
+    def ListMailings(self, request: mailing_service_pb2.ListMailingsRequest, context: Any) -> mailing_service_pb2.ListMailingsResponse:
         with checks.AllAtOnce() as each:
             size = each(self._tokens.page_size, request)
             order = each(order_of, request.order_by, ORDERS, "create_time desc")
             each(checks.query, request.query)
             creator = each(_creator, request, context)
         after = self._tokens.after(request)
-        page = await run(self._mailings.page, creator, request.query, *order, after, size)
+        page = self._mailings.page(creator, request.query, *order, after, size)
         mailings, next_key = fitting(page, messages.mailing, key_by(order[0]))
         return mailing_service_pb2.ListMailingsResponse(mailings=mailings, next_page_token=self._tokens.token(request, next_key))
 
-    async def UpdateMailing(self, request: mailing_service_pb2.UpdateMailingRequest, context: Any) -> mailing_pb2.Mailing:
+    def UpdateMailing(self, request: mailing_service_pb2.UpdateMailingRequest, context: Any) -> mailing_pb2.Mailing:
         with checks.AllAtOnce() as each:
             each(checks.positive, **{"mailing.id": request.mailing.id})
             patch = each(wire.patch, request.mailing, request.update_mask, Mailing, WRITABLE, "mailing")
-        return messages.mailing(await run(self._mailings.update, request.mailing.id, request.mailing.etag, patch))
+        return messages.mailing(self._mailings.update(request.mailing.id, request.mailing.etag, patch))
 
-    async def DeleteMailing(self, request: mailing_service_pb2.DeleteMailingRequest, context: Any) -> mailing_pb2.Mailing:
+    def DeleteMailing(self, request: mailing_service_pb2.DeleteMailingRequest, context: Any) -> mailing_pb2.Mailing:
         checks.positive(id=request.id)
-        return messages.mailing(await run(self._mailings.delete, request.id, request.etag))
+        return messages.mailing(self._mailings.delete(request.id, request.etag))
 
-    async def TrackMessage(
-        self, request: mailing_service_pb2.TrackMessageRequest, context: Any
-    ) -> mailing_service_pb2.TrackMessageResponse:
+    def TrackMessage(self, request: mailing_service_pb2.TrackMessageRequest, context: Any) -> mailing_service_pb2.TrackMessageResponse:
         checks.positive(mailing_id=request.mailing_id)
         parts = (request.html, request.text, request.charset)
-        return messages.tracked_message(await run(self._tracking.track, request.mailing_id, *parts, user_of(context)))
+        return messages.tracked_message(self._tracking.track(request.mailing_id, *parts, user_of(context)))
 
     async def RenderMessages(
         self, request_iterator: AsyncIterator[mailing_service_pb2.RenderMessagesRequest], context: Any
@@ -118,14 +114,14 @@ class MailingServicer(mailing_service_pb2_grpc.MailingServiceServicer):
                 yield mailing_service_pb2.MintUrlsResponse(sequence=request.sequence, first_recipient=start, results=minted)
                 start += len(minted) or 1
 
-    async def ListMailingLinks(
+    def ListMailingLinks(
         self, request: mailing_service_pb2.ListMailingLinksRequest, context: Any
     ) -> mailing_service_pb2.ListMailingLinksResponse:
         with checks.AllAtOnce() as each:
             each(checks.positive, mailing_id=request.mailing_id)
             size = each(self._tokens.page_size, request)
         after = self._tokens.after(request)
-        page = await run(self._mailings.links, request.mailing_id, after, size)
+        page = self._mailings.links(request.mailing_id, after, size)
         links, next_key = fitting(page, messages.mailing_link, lambda found: (found.link.id,))
         return mailing_service_pb2.ListMailingLinksResponse(links=links, next_page_token=self._tokens.token(request, next_key))
 

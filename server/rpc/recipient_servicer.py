@@ -23,24 +23,27 @@ class RecipientServicer(recipient_service_pb2_grpc.RecipientServiceServicer):
         self, request: recipient_service_pb2.GetSubscriptionPageRequest, context: Any
     ) -> recipient_service_pb2.SubscriptionPage:
         found = await self._subscriptions.page(request.token, request.renewal)
-        return wire.to_message(found, recipient_service_pb2.SubscriptionPage)
+        return await run(wire.to_message, found, recipient_service_pb2.SubscriptionPage)
 
     async def ChangeSubscriptions(
         self, request: recipient_service_pb2.ChangeSubscriptionsRequest, context: Any
     ) -> recipient_service_pb2.SubscriptionPage:
-        with checks.AllAtOnce() as each:
-            each(checks.count, "changes", len(request.changes), MOST_CHANGES)
-            for index, change in enumerate(request.changes[:MOST_CHANGES]):
-                each(checks.not_negative, **{f"changes[{index}].mailing_type_id": change.mailing_type_id})
-        changes = [SubscriptionChange(change.mailing_type_id, change.subscribed) for change in request.changes]
-        found = await self._subscriptions.change(request.token, request.renewal, changes)
-        return wire.to_message(found, recipient_service_pb2.SubscriptionPage)
+        found = await self._subscriptions.change(request.token, request.renewal, await run(_changes, request))
+        return await run(wire.to_message, found, recipient_service_pb2.SubscriptionPage)
 
-    async def RenewSubscriptionLink(
+    def RenewSubscriptionLink(
         self, request: recipient_service_pb2.RenewSubscriptionLinkRequest, context: Any
     ) -> recipient_service_pb2.RenewedSubscriptionLink:
-        found = await run(self._subscriptions.renew, request.token)
+        found = self._subscriptions.renew(request.token)
         return wire.to_message(found, recipient_service_pb2.RenewedSubscriptionLink)
 
-    async def ViewOnline(self, request: recipient_service_pb2.ViewOnlineRequest, context: Any) -> recipient_service_pb2.OnlineMessage:
-        return wire.to_message(await run(self._viewing.view, request.token), recipient_service_pb2.OnlineMessage)
+    def ViewOnline(self, request: recipient_service_pb2.ViewOnlineRequest, context: Any) -> recipient_service_pb2.OnlineMessage:
+        return wire.to_message(self._viewing.view(request.token), recipient_service_pb2.OnlineMessage)
+
+
+def _changes(request: recipient_service_pb2.ChangeSubscriptionsRequest) -> list[SubscriptionChange]:
+    with checks.AllAtOnce() as each:
+        each(checks.count, "changes", len(request.changes), MOST_CHANGES)
+        for index, change in enumerate(request.changes[:MOST_CHANGES]):
+            each(checks.not_negative, **{f"changes[{index}].mailing_type_id": change.mailing_type_id})
+    return [SubscriptionChange(change.mailing_type_id, change.subscribed) for change in request.changes]

@@ -4,10 +4,11 @@ from typing import Any
 
 from server.model.script import Script, ScriptTrial
 from server.rpc import checks, wire
-from server.rpc.calls import request_of, user_of
+from server.rpc.calls import request_of, run, user_of
 from server.rpc.fitting import fitting
 from server.rpc.lists import PageTokens, key_by
 from server.scripts import Scripts
+from server.store.pages import Page
 from trackedlinks.v1 import script_pb2, script_service_pb2, script_service_pb2_grpc
 
 WRITABLE = ("name", "description", "source")
@@ -36,6 +37,9 @@ class ScriptServicer(script_service_pb2_grpc.ScriptServiceServicer):
     async def ListScripts(self, request: script_service_pb2.ListScriptsRequest, context: Any) -> script_service_pb2.ListScriptsResponse:
         size = self._tokens.page_size(request)
         page = await self._scripts.page(self._tokens.after(request), size)
+        return await run(self._listed, request, page)
+
+    def _listed(self, request: script_service_pb2.ListScriptsRequest, page: Page[Script]) -> script_service_pb2.ListScriptsResponse:
         scripts, next_key = fitting(page, to_script, key_by("name"))
         return script_service_pb2.ListScriptsResponse(scripts=scripts, next_page_token=self._tokens.token(request, next_key))
 
