@@ -167,13 +167,17 @@ class Admission:
         return DomainError(call.bound.reason, text, kind=call.bound.kind)
 
     def _cut_stuck(self, bound: Bound) -> None:
-        """Ends the connection of the peer that has most of a room without taking it, so that those who wait get some."""
+        """Ends what has most of a room without taking it, so that those who wait get some: a stream, or else the connection."""
         now = asyncio.get_running_loop().time()
         room = self._room(bound)
         stuck = [call for call in self._all() if call.bound.room is bound.room and _is_stuck(call) and now - call.since >= PATIENCE]
         if stuck:
             worst = max(stuck, key=lambda call: (room.by(call.peer), -call.since))
-            self._cut(worst)
+            if worst.bound.gives_way is None or worst.error is not None:
+                self._cut(worst)
+            else:  # not the connection, which may be that of a front door's clicks as well
+                worst.end(DomainError(bound.reason, "no answer was read while others waited; open another stream", kind=worst.bound.kind))
+                self._refusals.note("gave_way", worst.bound.kind)
 
     def _cut(self, call: Call) -> None:
         if call.connection not in self._cutting:

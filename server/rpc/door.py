@@ -126,10 +126,12 @@ class Door(grpc.aio.ServerInterceptor):
             if call.error is None:  # its caller has gone
                 raise
             call.task.uncancel()
+            self._admission.give_back(call)  # to be told may take as long as what was not read before
             await abort(call.error, method, context)
         except grpc.aio.InternalError:  # what is written goes nowhere: the connection has gone
             raise
         except Exception as error:
+            self._admission.give_back(call)
             await abort(error, method, context)
 
     async def _requests(self, call: Call, context: Any) -> AsyncIterator[Any]:

@@ -74,13 +74,16 @@ async def test_who_reads_no_lists_holds_a_share_and_all_others_are_answered(stub
 
 
 async def test_who_takes_no_answer_loses_the_connection_when_others_wait_for_room(stubs: Stubs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.rpc.admission.PATIENCE", 0.5)
+    monkeypatch.setattr("server.rpc.admission.PATIENCE", 3600.0)
+    for_four = bounds.Room(16 * bounds.MEBIBYTE, 8 * bounds.MEBIBYTE)
+    monkeypatch.setattr("server.rpc.bounds.LIST", dataclasses.replace(bounds.LIST, room=for_four))
     await large_links(stubs)
-    async with greedy(stubs, 5) as takers, asyncio.timeout(SECONDS):
+    async with greedy(stubs, 3) as takers, asyncio.timeout(SECONDS):
         for taker in takers:
-            for _ in range(4):
+            for _ in range(3):
                 await taker.call(LIST, link_service_pb2.ListLinksRequest(page_size=1000))
-        await until(lambda: sum(len(taker.begun - taker.ended.keys()) for taker in takers) == 16)  # all the room for lists
+        await until(lambda: sum(len(taker.begun - taker.ended.keys()) for taker in takers) == 4)
+        monkeypatch.setattr("server.rpc.admission.PATIENCE", 0.3)
         answered = False
         while not answered:  # each connection that is cut is one share of the room
             with contextlib.suppress(grpc.aio.AioRpcError):
@@ -127,6 +130,27 @@ async def test_a_front_door_gets_its_streams_whoever_has_opened_all_of_them(stub
         assert len(ended) > 200
         assert {each["grpc-status"] for each in ended} == {RESOURCE_EXHAUSTED}
         await front.channel.close()
+
+
+async def test_watches_that_are_not_read_give_way_to_one_that_is(stubs: Stubs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.rpc.admission.PATIENCE", 0.3)
+    campaign = Campaign(stubs)
+    await large_links(stubs)
+    listed = (await stubs.links.ListLinks(link_service_pb2.ListLinksRequest(page_size=1000))).links
+    html = "".join(f'<a href="trackedlink:{link.id}">x</a>' for link in listed)
+    await campaign.track((await campaign.mailing()).id, html.encode())
+    async with greedy(stubs, 3) as takers, asyncio.timeout(SECONDS):
+        for taker in takers:
+            for _ in range(3):
+                await taker.call(WATCH, click_service_pb2.WatchPlacementsRequest())
+        clicks = [await taker.call(CLICKS, click_service_pb2.RecordClicksRequest(), ends=False) for taker in takers]
+        await until(lambda: all(call in taker.begun for taker, call in zip(takers, clicks, strict=True)))
+        told = 0
+        async for response in stubs.clicks.WatchPlacements(click_service_pb2.WatchPlacementsRequest()):
+            told += sum(len(answer.placement_ids) for answer in response.answers)
+            if not response.answers:
+                break
+        assert told >= 100
 
 
 async def test_what_one_caller_may_not_open_more_of_another_still_may(stubs: Stubs) -> None:
