@@ -23,6 +23,10 @@ async def database_disk(run: Run) -> None:
                     for state in ("full", "well", "failing", "well", "failing"):
                         disk.become(state)
                         await here.browsers.answered(SOME)
+                        if state == "full":
+                            async with asyncio.timeout(20):  # the operator is told, by its name
+                                while not here.house.server.logged("event='database_failed' cause='DISK_FULL'"):
+                                    await asyncio.sleep(0.05)
                     await asyncio.to_thread(here.house.server.kill)
                     await asyncio.to_thread(disk.cut, run.seed + number)
                     disk.become("well")
