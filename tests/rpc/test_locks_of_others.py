@@ -19,6 +19,9 @@ from trackedlinks.v1 import click_service_pb2, link_pb2, link_service_pb2, scrip
 
 MORE_THAN_CONNECTIONS = 20
 
+pytestmark = pytest.mark.timeout(60)
+"""Who waits for a lock without end would else wait for as long as any test may take."""
+
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
