@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos import away, bad_disks, greedy, kills, power, slow_clients
+from tests.chaos import away, bad_disks, crowd, greedy, kills, power, slow_clients
 from tests.chaos.frame import Fault, Run, hold
 
 
@@ -50,6 +50,7 @@ FAULTS = {
     "half-open": Kind(away.half_open, 3),
     "careless-server": Kind(power.careless_server, 1, needs="fuse3"),
     "careless-front": Kind(power.careless_front, 1, needs="fuse3"),
+    "crowd": Kind(crowd.many_recipients, 1, alone=True),
     "locked": Kind(away.database_locked, 1, alone=True),
     "database-away": Kind(away.database_stopped, 1, alone=True),
     "server-away": Kind(away.server_away, 1, alone=True),

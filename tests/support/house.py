@@ -24,7 +24,7 @@ class House:
     """A server and a front door over one database; either can be killed and started again on the same address."""
 
     def __init__(self, directory: Path, database_url: str, **settings: str) -> None:
-        _allow_open_files(8192)
+        allow_open_files(8192)
         self.directory = directory
         self.server_port, self.front_port = free_port(), free_port()
         self.address = f"127.0.0.1:{self.server_port}"
@@ -177,7 +177,7 @@ class Process:
         return status
 
 
-def _allow_open_files(count: int) -> None:
+def allow_open_files(count: int) -> None:
     """Lets this process and those it starts hold so many connections, where the system allows it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count:
