@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import fcntl
 import gc
-import logging
 import os
 import resource
 import signal
@@ -17,6 +16,7 @@ import uvloop
 
 from server.house import wire
 from server.keyring import no_database, refuse_missing
+from server.logs import configure_logs
 from server.model.errors import DomainError
 from server.settings import Settings
 from server.store.address import without_password
@@ -114,20 +114,7 @@ def _move_ahead(database: Database, settings: Settings) -> None:
 
 def run(settings: Settings, new_database: bool = False) -> None:
     """Serves with uvloop and structured logs on standard error."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("grpc._cython.cygrpc").setLevel(
-        logging.CRITICAL
-    )  # a traceback for each client that leaves; defects are logged in rpc/
-    logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it tells of errors that are raised as well
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    configure_logs()
     _raise_open_files()
     with only_one(settings):
         uvloop.run(serve(settings, new_database))

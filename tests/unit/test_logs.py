@@ -1,11 +1,13 @@
-"""The front door's log, when nobody reads it."""
+"""The log of either program, when nobody reads it."""
 
 import subprocess
 import sys
 
+import pytest
+
 TELLING = """
-import sys, structlog
-from redirect.logs import configure_logs
+import importlib, sys, structlog
+configure_logs = importlib.import_module(sys.argv[2]).configure_logs
 configure_logs()
 log = structlog.get_logger()
 for number in range(int(sys.argv[1])):
@@ -18,8 +20,11 @@ MANY = 5000
 """Lines that no pipe has room for."""
 
 
-def test_a_log_that_nobody_reads_holds_up_nobody_and_says_later_what_is_missing() -> None:
-    command = [sys.executable, "-c", TELLING, str(MANY)]
+pytestmark = pytest.mark.parametrize("module", ["redirect.logs", "server.logs"])
+
+
+def test_a_log_that_nobody_reads_holds_up_nobody_and_says_later_what_is_missing(module: str) -> None:
+    command = [sys.executable, "-c", TELLING, str(MANY), module]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -37,6 +42,6 @@ def test_a_log_that_nobody_reads_holds_up_nobody_and_says_later_what_is_missing(
     assert left_out > 0
 
 
-def test_the_last_lines_of_a_process_that_ends_are_written() -> None:
-    told = subprocess.run([sys.executable, "-c", TELLING, "500"], input=b"", capture_output=True, check=True, timeout=60)
+def test_the_last_lines_of_a_process_that_ends_are_written(module: str) -> None:
+    told = subprocess.run([sys.executable, "-c", TELLING, "500", module], input=b"", capture_output=True, check=True, timeout=60)
     assert [b"number=499" in line or b"event='last'" in line for line in told.stderr.splitlines()[-2:]] == [True, True]
