@@ -51,7 +51,7 @@ class GroupCommit:
             self._waiting.append(_Waiting(batch, done))
             if not self._scheduled:
                 self._scheduled = True
-                self._database.submit(self._commit)
+                self._database.submit_first(self._commit)
 
     def _commit(self) -> None:
         taken = self._take()
@@ -68,7 +68,7 @@ class GroupCommit:
                 self._count -= len(clicks)
                 self._scheduled = bool(self._waiting)
                 if self._scheduled:
-                    self._database.submit(self._commit)
+                    self._database.submit_first(self._commit)
         start = 0
         for waiting in taken:
             waiting.done(results[start : start + len(waiting.batch)])

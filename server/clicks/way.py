@@ -19,6 +19,7 @@ from server.model.errors import DomainError, Reason, Violation, invalid
 from server.model.recorded_click import RecordedClick
 from server.model.script import Unprepared
 from server.store.recording import Result
+from server.turns import clicks_are_through, clicks_come
 
 REPLAY_WINDOW = timedelta(days=30)
 """How old a click may be: within it the same click id is the same click. Never longer than click rows are kept."""
@@ -135,7 +136,11 @@ class ClickWay:
                 loop.call_soon_threadsafe(resolve, results)
 
         self._commit.submit(batch, done)
-        return await future
+        clicks_come()
+        try:
+            return await future
+        finally:
+            clicks_are_through()
 
     def _seen(self, draft: ClickDraft, now: float) -> SeenClick | DomainError:
         click_id = uuid7_of(draft.click_id)

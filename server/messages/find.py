@@ -10,6 +10,7 @@ from server.messages.plain_text import addresses_of
 from server.messages.references import decoded
 from server.model.mailing import LeftAloneReason
 from server.model.url_fields import FIELD, fields_choose_server, problem_of_url
+from server.turns import give_way
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ def _in_html(content: bytes, charset: str) -> Iterator[FoundAddress]:
         if isinstance(token, StartTag) and _links(token.name):
             place = token.attributes.get(b"href") or token.attributes.get(b"xlink:href")
             if place:
+                give_way()
                 yield _found(Part.html, content, place, charset, _is_marked(content, token.attributes))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from server.messages.escaping import MergeFieldEscaping
 from server.messages.fields import fields_of
 from server.messages.part import Part
+from server.turns import give_way
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def segments_of(part: Part, content: bytes, slots: Sequence[Slot], charset: str 
     segments: list[Segment] = []
     position = 0
     for start, end, segment in sorted([*_placed(content, slots), *_fields(part, content, slots, charset)], key=lambda each: each[0]):
+        give_way()
         if position < start:
             segments.append(Literal(content[position:start]))
         segments.append(segment)

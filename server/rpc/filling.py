@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from pydantic import BaseModel
 
 from server.rpc.contract_fields import Field, enum_names, is_map, is_member, is_time, real_oneof
+from server.turns import give_way
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -22,6 +23,7 @@ _Fill: TypeAlias = Callable[[Any, Any], None]
 
 def fill(target: Message, source: Any) -> None:
     """Sets the fields of an empty message from the attributes of a model; attributes that the message does not have stay behind."""
+    give_way()
     model: Any = type(source)
     message: Any = type(target)  # messages have no hash, and mypy takes that for their classes too
     for each in _fillers(model, message):

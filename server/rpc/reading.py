@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from pydantic import BaseModel
 
 from server.rpc.contract_fields import Field, enum_names, is_map, is_member, is_time, real_oneof
+from server.turns import give_way
 
 MOST_ITEMS = 1000
 """Entries of the longest list that any model takes."""
@@ -24,6 +25,7 @@ _Read: TypeAlias = Callable[[Any, dict[str, Any]], None]
 
 def values_of(message: Message, model: type[BaseModel] | None) -> dict[str, Any]:
     """The fields of a message as plain values, by name. Of a list that is too long only so much is read that the model sees it is."""
+    give_way()
     kind: Any = type(message)
     values: dict[str, Any] = {}
     for each in _readers(kind, model):

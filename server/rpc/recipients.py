@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from server.model.errors import DomainError, Violation, invalid
 from server.model.mailing import Recipient
 from server.rpc import wire
+from server.turns import give_way
 from trackedlinks.v1 import mailing_pb2, mailing_service_pb2
 
 MOST_RECIPIENTS = 1000
@@ -42,6 +43,7 @@ def until_full(results: Iterable[M]) -> list[M]:
     some: list[M] = []
     size = 0
     for result in results:
+        give_way()
         some.append(result)
         size += result.ByteSize() + 8
         if size >= PIECE:

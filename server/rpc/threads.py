@@ -6,6 +6,8 @@ from contextvars import ContextVar
 from enum import Enum
 from typing import Any, ParamSpec, TypeVar
 
+from server.turns import gives_way
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -53,9 +55,11 @@ class Threads(ThreadPoolExecutor):
     """The default executor of the event loop. What belongs to no group is ordinary."""
 
     def __init__(self) -> None:
-        super().__init__(Group.ordinary.value, Group.ordinary.name)
+        super().__init__(Group.ordinary.value, Group.ordinary.name, gives_way)
         self._others: dict[Group, ThreadPoolExecutor] = {
-            group: ThreadPoolExecutor(group.value, group.name) for group in Group if group is not Group.ordinary
+            group: ThreadPoolExecutor(group.value, group.name, None if group is Group.front else gives_way)
+            for group in Group
+            if group is not Group.ordinary
         }
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:

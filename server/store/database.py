@@ -4,6 +4,7 @@ import contextlib
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
@@ -63,6 +64,8 @@ later: after forty early clicks a newsletter's first 102,400 took 84 s instead o
 """
 
 
+_Job = tuple[Callable[[], Any], "Future[Any]"]
+
 _OF_ONE_CALL = {"TIMEOUT", "TOO_MANY_CALLS", "stopping"}
 """Causes that say nothing of the database itself."""
 
@@ -90,7 +93,9 @@ class Database:
         self.dialect = self.engine.dialect.name
         self.is_sqlite = self.dialect == "sqlite"
         self._one_state = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._first: deque[_Job] = deque()
+        self._others: deque[_Job] = deque()
+        self._waiting: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._run_jobs, name="writer", daemon=True)
         self._kept: Connection | None = None
         self._kept_until = 0.0
@@ -117,11 +122,19 @@ class Database:
 
     def submit(self, job: Callable[[], T]) -> "Future[T]":
         """Has the writer thread run `job` after those submitted before."""
+        return self._submit(job, self._others)
+
+    def submit_first(self, job: Callable[[], T]) -> "Future[T]":
+        """Has the writer thread run `job` in turns with what was submitted to it before: it waits for one of those, not for all."""
+        return self._submit(job, self._first)
+
+    def _submit(self, job: Callable[[], T], jobs: "deque[_Job]") -> "Future[T]":
         future: Future[T] = Future()
         with self._closing:
             if not self._open:
                 raise DomainError(Reason.store_unavailable, "the server is stopping; nothing was stored", cause="stopping")
-            self._jobs.put((job, future))
+            jobs.append((job, future))
+            self._waiting.put(True)
         return future
 
     def transaction(self, work: Callable[[Connection], T]) -> T:
@@ -203,7 +216,7 @@ class Database:
         with self._closing:
             was_open, self._open = self._open, False
             if was_open:
-                self._jobs.put(None)
+                self._waiting.put(False)
         if was_open:
             self._writer.join()
             self.engine.dispose()
@@ -255,13 +268,16 @@ class Database:
         return self._transact(work)
 
     def _run_jobs(self) -> None:
-        while job_and_future := self._jobs.get():
-            job, future = job_and_future
+        turn = self._first
+        while self._waiting.get():
+            jobs = turn or self._first or self._others
+            turn = self._others if jobs is self._first else self._first
+            job, future = jobs.popleft()
             try:
                 future.set_result(job())
             except BaseException as error:  # the caller gets it, whatever it is; the thread lives on
                 future.set_exception(error)
-            del job_and_future, job, future
+            del job, future
         self._let_go()
 
 

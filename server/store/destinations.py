@@ -3,6 +3,7 @@
 Caches save parsing, never the check: revisions are read in each transaction.
 """
 
+import gc
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,11 @@ from server.store.sql import Statements, array
 
 MOST_CACHED = 100_000
 """Placements, links and mailings that are remembered; at the limit a quarter is forgotten, and read again when it is asked for."""
+
+MOST_FRESH = 2_000
+"""So many more, and Python's search for garbage is told to leave out all that is there now, which has none in it. It goes through every
+object that lives: 312 ms with 100,000 placements (measured), in which no click moves. What is dropped goes at once all the same.
+"""
 
 NO_MAILING = Mailing.model_construct(id=0, name="", language="", revision=0, google_analytics=None, test=False)
 """What stands for the mailing of a placement outside one."""
@@ -56,6 +62,7 @@ class Destinations:
         self._links: dict[int, Link] = {}
         self._mailings: dict[int, Mailing] = {}
         self._known: dict[int, Destination] = {}
+        self._fresh = 0
         self._version: object = None
         self._checked: set[tuple[int, int]] = set()
 
@@ -69,6 +76,9 @@ class Destinations:
             self._checked.clear()
         if max(len(self._placements), len(self._special), len(self._links)) > MOST_CACHED:
             self._forget_oldest()
+        if self._fresh >= MOST_FRESH:
+            gc.freeze()
+            self._fresh = 0
         wanted = set(placement_ids)
         unknown = [placement_id for placement_id in wanted if placement_id not in self._placements and placement_id not in self._special]
         for row in statements.matching("SELECT id, kind, link_id, mailing_id FROM placement WHERE id IN", unknown):
@@ -113,6 +123,7 @@ class Destinations:
         if known is None or known.link is not to_link or known.mailing is not in_mailing:
             known = Destination(placement_id, to_link, in_mailing, answer_of(to_link, in_mailing))
             self._known[placement_id] = known
+            self._fresh += 1
         return known
 
 

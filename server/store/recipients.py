@@ -8,6 +8,7 @@ from server.model.ids import address_of, person_of
 from server.model.mailing import Recipient
 from server.store.database import Database
 from server.store.sql import Statements
+from server.turns import give_way
 
 
 class RecipientStore:
@@ -31,6 +32,7 @@ class RecipientStore:
 
 
 def _recipient(number: int, names: Mapping[int, str], emails: Mapping[int, str]) -> Recipient:
+    give_way()
     if person_id := person_of(number):
         return Recipient.model_construct(person_id=person_id, name=names.get(person_id, ""))
     return Recipient.model_construct(email=emails.get(address_of(number)))

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from server.store.database import PG_ONLY_READS
+from server.turns import give_way
 
 MOST_KEYS = 256
 """Keys in one statement of SQLite, a power of two; more are asked for in several, since long statements are parsed slowly."""
@@ -127,6 +128,7 @@ class Statements:
 
     def matching_each(self, asked: Sequence[tuple[str, Iterable[Any], str]]) -> list[list[Any]]:
         """What `matching` gives for each of several statements, their keys and suffixes."""
+        give_way()
         questions = [list(self._questions(statement, list(keys), suffix)) for statement, keys, suffix in asked]
         answers = iter(self.rows_of_each([question for some in questions for question in some]))
         return [[row for _ in some for row in next(answers)] for some in questions]

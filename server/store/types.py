@@ -9,6 +9,8 @@ from pydantic import TypeAdapter
 from sqlalchemy import JSON, BigInteger, Dialect, Integer, LargeBinary, Uuid
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from server.turns import give_way
+
 BIG_ID: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 """An id that the database gives: SQLite counts up by itself only where the type says INTEGER."""
 
@@ -53,6 +55,7 @@ class AsJson(TypeDecorator[Any]):
         return None if value is None else self.adapter.dump_python(value, mode="json")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        give_way()  # a list reads a thousand
         return None if value is None else self.adapter.validate_python(value)
 
 

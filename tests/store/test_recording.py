@@ -1,5 +1,6 @@
 """The group commit: what one transaction does for many clicks, on each kind of database."""
 
+import gc
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from server.store import click_tables
 from server.store.clickers import ClickerStore
 from server.store.crm_tables import EntryRow, PersonRow
 from server.store.database import Database
+from server.store.destinations import Destination
 from server.store.links import LinkStore
 from server.store.mailings import MailingStore
 from server.store.messages import MessageStore, StoredMessage, Use
@@ -358,14 +360,20 @@ def forbid_person_two(database: Database) -> None:
     database.write(lambda connection: connection.exec_driver_sql(trigger))
 
 
+def with_places(database: Database, number: int) -> Setup:
+    """A mailing with so many places, each of another link."""
+    setup = Setup(database)
+    drafts = [setup.two.model_copy(update={"id": 0}) for _ in range(number)]
+    links = setup.links.create(drafts, NO_ID)
+    uses = [Use(MessagePart.html, at, at + 1, f"trackedlink:{link.id}", link.id) for at, link in enumerate(links)]
+    message = StoredMessage("utf-8", b"a" * number, b"", [])
+    setup.placements = MessageStore(database).track(setup.mailing.id, message, uses, 0, NOW).placements
+    return setup
+
+
 def test_when_too_many_places_are_remembered_only_the_oldest_are_forgotten(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.store.destinations.MOST_CACHED", 8)
-    setup = Setup(database)
-    drafts = [setup.two.model_copy(update={"id": 0}) for _ in range(12)]
-    links = setup.links.create(drafts, NO_ID)
-    uses = [Use(MessagePart.html, number, number + 1, f"trackedlink:{link.id}", link.id) for number, link in enumerate(links)]
-    message = StoredMessage("utf-8", b"a" * 12, b"", [])
-    setup.placements = MessageStore(database).track(setup.mailing.id, message, uses, 0, NOW).placements
+    setup = with_places(database, 12)
     recorder = Recorder(database, now)
     read: list[str] = []
     event.listen(database.engine, "before_cursor_execute", lambda _c, _cu, statement, *_: read.append(statement))
@@ -378,3 +386,16 @@ def test_when_too_many_places_are_remembered_only_the_oldest_are_forgotten(datab
     assert [reads(number) for number in range(12)] == [True] * 12
     assert not reads(8)
     assert reads(0)
+
+
+def test_what_is_remembered_of_many_places_is_no_work_for_the_search_for_garbage(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.store.destinations.MOST_FRESH", 4)
+    setup = with_places(database, 12)
+    recorder = Recorder(database, now)
+    for number in range(12):
+        recorder.record([setup.click(1, number)])
+    placement_ids = {placement.id for placement in setup.placements}
+    looked_at = [each for each in gc.get_objects() if isinstance(each, Destination) and each.placement_id in placement_ids]
+    assert 0 < len(looked_at) <= 4
