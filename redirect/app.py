@@ -175,7 +175,8 @@ def create(settings: Settings | None = None, clock: Clock = time.time_ns) -> Sta
         stream.start()
         background = [asyncio.create_task(each.run()) for each in (replay, watching)]
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stream.connection(), CONNECT_SECONDS)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await stream.connection()
         try:
             yield
         finally:

@@ -40,7 +40,8 @@ async def refuse_other_keys(call: Any, keys: token.Keys) -> None:
     summary = {str(key): value for key, value in await call.initial_metadata()}.get(token.KEYS_METADATA)
     if summary is None:  # a stream that is refused has none either, and its end is told a moment later
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(call.code(), END_SECONDS)
+            async with asyncio.timeout(END_SECONDS):
+                await call.code()
     if summary is None and call.done():
         raise NoAnswer
     if not (isinstance(summary, str) and keys.agrees_with(summary)):

@@ -93,7 +93,8 @@ class Replay:
                 log.error("replay_failed", exc_info=error)
             self._unreadable.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._journal.appended.wait(), LOOK_SECONDS)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._journal.appended.wait()
 
     async def _replay(self, segment: Segment) -> None:
         try:

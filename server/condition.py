@@ -51,7 +51,8 @@ class Condition:
             except Exception as error:  # a defect here must not end it: nobody would be told of what comes
                 log.error("database_not_looked_at", exc_info=error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._stopping.wait()
 
     def _look(self) -> Fault | None:
         if fault := self._database.failed(WELL_SECONDS):

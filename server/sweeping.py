@@ -47,4 +47,5 @@ class Sweeping:
             except Exception as error:  # a defect here must not keep who clicked for ever: it is tried again
                 log.error("sweep_failed", exc_info=error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._stopping.wait()

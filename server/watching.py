@@ -89,7 +89,8 @@ class Watching:
                 del told
             if complete:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._stopping.wait()
 
     async def _told(self, position: Position) -> Told:
         reading = asyncio.create_task(asyncio.to_thread(self._tell, position))

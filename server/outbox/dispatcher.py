@@ -174,7 +174,8 @@ class Dispatcher:
             except Exception as error:  # a defect must not end deliveries for good
                 log.error("dispatch_failed", exc_info=error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK_SECONDS)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._wake.wait()
 
     async def _try_to_fill(self, destination: str) -> None:
         """What `_fill` does; somebody who holds a lock on rows of this destination holds up no other."""

@@ -94,7 +94,8 @@ class SubscriptionChanges:
             except Exception as error:  # a defect here must not keep anybody subscribed for ever: it is tried again
                 log.error("subscription_changes_failed", exc_info=error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._stopping.wait()
 
     async def _tell_all(self) -> None:
         """Tells what is due. Raises DomainError once the CRM is away: the others would wait for nothing."""

@@ -52,7 +52,8 @@ class Browsers:
             while not stop.is_set() and (ticket := self._oracle.next_ticket()):
                 await self._click(line, ticket, time.monotonic())
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), chance.uniform(0, 2 * pause))
+                    async with asyncio.timeout(chance.uniform(0, 2 * pause)):
+                        await stop.wait()
             line.close()
 
         async with asyncio.TaskGroup() as tasks:

@@ -111,7 +111,8 @@ async def _attack(house: House, stubs: Stubs, number: int, call: Callable[[Greed
             await call(takers[index % CONNECTIONS])
         await asyncio.sleep(SECONDS)
         with contextlib.suppress(TimeoutError):  # on a busy machine the first one takes longer
-            await asyncio.wait_for(answered.wait(), PATIENT_SECONDS)
+            async with asyncio.timeout(PATIENT_SECONDS):
+                await answered.wait()
         over.set()
         await asking
     return lists, most

@@ -318,5 +318,6 @@ async def test_closing_ends_a_call_under_way_as_unavailable_and_a_cancelled_one_
         call = asyncio.create_task(crm.apply(ACTIONS, LONG))
         await begun.wait()
         await crm.close()
-        assert await code_of(asyncio.wait_for(call, LONG)) == "CANCELLED"
+        async with asyncio.timeout(LONG):
+            assert await code_of(call) == "CANCELLED"
         assert await code_of(crm.apply(ACTIONS, LONG)) == "UsageError"
