@@ -86,7 +86,8 @@ def _is_damaged(stored: bytes, end: int) -> bool:
             # Contents end in no zero, so a last byte that is zero was not written. What else is missing are sectors.
             end_of_frame = end + _HEADER.size + length
             return end_of_frame <= len(stored) and stored[end_of_frame - 1] != 0 and not _lacks_sector(stored, end, end_of_frame)
-    return not _lacks_sector(stored, end, min(end + _HEADER.size, len(stored)))
+    begins_a_frame = _MAGIC.startswith(stored[end:written])
+    return not begins_a_frame and not _lacks_sector(stored, end, min(end + _HEADER.size, len(stored)))
 
 
 def _lacks_sector(stored: bytes, start: int, end: int) -> bool:

@@ -171,9 +171,14 @@ def test_a_message_with_many_fields_goes_over_both_ways(name: str) -> None:
     both_ways()
 
 
+KNOWN_BY_THE_DOOR = {"Person": ["left_out_count"]}
+"""What is found out only when the message is made."""
+
+
 @pytest.mark.parametrize("name", sorted(models()))
 def test_a_model_has_every_field_of_the_message_of_its_name(name: str) -> None:
-    assert [field.name for field in TYPES[name].DESCRIPTOR.fields if not has(models()[name], attribute(field))] == []
+    missing = [field.name for field in TYPES[name].DESCRIPTOR.fields if not has(models()[name], attribute(field))]
+    assert missing == KNOWN_BY_THE_DOOR.get(name, [])
 
 
 def test_a_time_without_a_zone_is_utc() -> None:
