@@ -35,9 +35,9 @@ def count(database: Database, table: Any) -> int:
     return database.read(lambda connection: connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
-def test_a_hundred_actions_cost_as_many_statements_as_one(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fifty_actions_cost_as_many_statements_as_one(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     user, selection = entry(database, Catalog.user, "Liv"), entry(database, Catalog.selection, "Tour")
-    people = [person(database, f"Person {number}") for number in range(100)]
+    people = [person(database, f"Person {number}") for number in range(50)]
     store = CrmStore(database)
     statements = listen(monkeypatch)
 

@@ -36,7 +36,7 @@ def watched_writer(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Held]]:
     """The jobs that writer threads of databases opened within the block have done, in order."""
     ticks, calls = [0], [0]
     jobs: list[Held] = []
-    submit = Database.submit
+    submits = {name: getattr(Database, name) for name in ("submit", "submit_first")}
 
     def tick() -> int:
         in_writer = threading.current_thread().name == "writer"
@@ -50,7 +50,7 @@ def watched_writer(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Held]]:
     def watch(driver: Any, _record: Any) -> None:
         driver.set_progress_handler(tick, STEPS)
 
-    def watched(database: Database, job: Callable[[], Any]) -> Any:
+    def watched(submit: Callable[[Database, Callable[[], Any]], Any], database: Database, job: Callable[[], Any]) -> Any:
         def run() -> Any:
             before = ticks[0], calls[0]
             sys.setprofile(count)
@@ -63,7 +63,8 @@ def watched_writer(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Held]]:
         return submit(database, run)
 
     event.listen(Engine, "connect", watch)
-    monkeypatch.setattr(Database, "submit", watched)
+    for name, submit in submits.items():
+        monkeypatch.setattr(Database, name, lambda database, job, submit=submit: watched(submit, database, job))
     try:
         yield jobs
     finally:
