@@ -77,6 +77,7 @@ class Admission:
         """Ends that."""
         if self._looking is not None:
             self._looking.cancel()
+        self._refusals.end()
 
     def call(self, bound: Bound, connection: str) -> Call:
         """The call of the running task, which is not admitted yet."""

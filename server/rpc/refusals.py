@@ -15,7 +15,7 @@ class Refusals:
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._quiet: set[tuple[str, str]] = set()
+        self._quiet: dict[tuple[str, str], asyncio.TimerHandle] = {}
 
     def note(self, event: str, kind: str) -> None:
         """Notes one. Needs a running event loop."""
@@ -23,9 +23,16 @@ class Refusals:
         if (event, kind) not in self._quiet:
             self._tell(event, kind)
 
+    def end(self) -> None:
+        """Tells what has not been told yet, and nothing after that."""
+        for (event, kind), timer in [*self._quiet.items()]:
+            timer.cancel()
+            self._tell(event, kind)
+        for timer in self._quiet.values():
+            timer.cancel()
+
     def _tell(self, event: str, kind: str) -> None:
-        self._quiet.discard((event, kind))
+        self._quiet.pop((event, kind), None)
         if count := self._counts.pop((event, kind), 0):
             log.warning(event, kind=kind, count=count)
-            self._quiet.add((event, kind))
-            asyncio.get_running_loop().call_later(SECONDS, self._tell, event, kind)
+            self._quiet[event, kind] = asyncio.get_running_loop().call_later(SECONDS, self._tell, event, kind)
