@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -24,7 +24,7 @@ LONG = 60.0
 ACTIONS = [action("a", 7), action("b", 8)]
 REFERENCES = [(Catalog.selection, 5), (Catalog.user, 6)]
 
-Call = Callable[[RemoteCrm, float], Coroutine[Any, Any, Any]]
+Call = Callable[[RemoteCrm, float], Awaitable[Any]]
 
 CALLS: dict[str, Call] = {
     "ApplyEffects": lambda crm, seconds: crm.apply(ACTIONS, seconds),
@@ -43,7 +43,7 @@ async def connected(address: str, **options: float) -> AsyncIterator[RemoteCrm]:
         await crm.close()
 
 
-async def problem_of(call: Coroutine[Any, Any, Any]) -> DomainError:
+async def problem_of(call: Awaitable[Any]) -> DomainError:
     """The error that the call ends with: always CRM_UNAVAILABLE, in words without anything that the CRM said."""
     with pytest.raises(DomainError) as raised:
         await call
@@ -53,7 +53,7 @@ async def problem_of(call: Coroutine[Any, Any, Any]) -> DomainError:
     return raised.value
 
 
-async def code_of(call: Coroutine[Any, Any, Any]) -> str:
+async def code_of(call: Awaitable[Any]) -> str:
     return (await problem_of(call)).metadata["code"]
 
 
