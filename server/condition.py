@@ -1,12 +1,12 @@
 """Whether the database does what it is asked: looked at every second, and told to the log and to health when it changes."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from server.model.errors import DomainError
+from server.repeating import Repeating
 from server.store.database import Database
 from server.store.faults import Fault
 from server.store.given_ids import REMEDY, GivenIds
@@ -31,28 +31,21 @@ class Condition:
         self._given_ids = given_ids
         self._tell = tell
         self._fault: Fault | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
+        self._repeating = Repeating(self._look_and_tell, LOOK_SECONDS)
 
     def start(self) -> None:
         """Begins to look. Needs a running event loop."""
-        self._task = asyncio.create_task(self._run())
+        self._repeating.start()
 
     async def stop(self) -> None:
         """Ends after the look under way."""
-        self._stopping.set()
-        if self._task is not None:
-            await self._task
+        await self._repeating.stop()
 
-    async def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                await self._change(await asyncio.to_thread(self._look))
-            except Exception as error:  # a defect here must not end it: nobody would be told of what comes
-                log.error("database_not_looked_at", exc_info=error)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._stopping.wait()
+    async def _look_and_tell(self) -> None:
+        try:
+            await self._change(await asyncio.to_thread(self._look))
+        except Exception as error:  # a defect here must not end it: nobody would be told of what comes
+            log.error("database_not_looked_at", exc_info=error)
 
     def _look(self) -> Fault | None:
         if fault := self._database.failed(WELL_SECONDS):

@@ -1,13 +1,13 @@
 """Removes what resets leave and what is kept no longer, a slice at a time: between two slices the writer takes the clicks that wait."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from datetime import datetime
 
 import structlog
 
 from server.model.errors import DomainError
+from server.repeating import Repeating
 from server.store.kept import KeptStore
 from server.store.resets import ResetStore
 
@@ -23,29 +23,22 @@ class Sweeping:
         self._resets = resets
         self._kept = kept
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
+        self._repeating = Repeating(self._sweep, LOOK_SECONDS)
 
     def start(self) -> None:
         """Begins to sweep. Needs a running event loop."""
-        self._task = asyncio.create_task(self._run())
+        self._repeating.start()
 
     async def stop(self) -> None:
         """Ends after the slice under way; the rest is found at the next start."""
-        self._stopping.set()
-        if self._task is not None:
-            await self._task  # not cancelled: that would leave the slice running in its thread while the database is closed
+        await self._repeating.stop()
 
-    async def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                for sweep in (self._resets.sweep, lambda: self._kept.purge(self._clock())):
-                    while not self._stopping.is_set() and await asyncio.to_thread(sweep):
-                        pass
-            except DomainError as error:
-                log.warning("sweep_postponed", reason=error.reason.value)
-            except Exception as error:  # a defect here must not keep who clicked for ever: it is tried again
-                log.error("sweep_failed", exc_info=error)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._stopping.wait()
+    async def _sweep(self) -> None:
+        try:
+            for sweep in (self._resets.sweep, lambda: self._kept.purge(self._clock())):
+                while not self._repeating.stopping and await asyncio.to_thread(sweep):
+                    pass
+        except DomainError as error:
+            log.warning("sweep_postponed", reason=error.reason.value)
+        except Exception as error:  # a defect here must not keep who clicked for ever: it is tried again
+            log.error("sweep_failed", exc_info=error)

@@ -1,7 +1,6 @@
 """Tells the CRM what recipients want of their subscriptions: at once, and again until it has heard it."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
@@ -11,6 +10,7 @@ from server.crm.subscriptions import SubscriptionCrm
 from server.model.errors import DomainError, Reason
 from server.model.ids import NOBODY, person_of
 from server.model.subscription import Subscriber, Subscription
+from server.repeating import Repeating
 from server.store.recipients import RecipientStore
 from server.store.subscription_changes import SubscriptionChangeStore, WaitingChange
 
@@ -40,8 +40,7 @@ class SubscriptionChanges:
         self._recipients = recipients
         self._crm = crm
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
+        self._repeating = Repeating(self._tell_what_is_due, LOOK_SECONDS)
 
     async def of(self, recipient: int, mailing_type_id: int) -> list[Subscription]:
         """The recipient's mailing types, by id, or only one, with what the CRM has still to hear."""
@@ -77,30 +76,24 @@ class SubscriptionChanges:
 
     def start(self) -> None:
         """Begins to look, every few seconds, for what the CRM has still to hear. Needs a running event loop."""
-        self._task = asyncio.create_task(self._run())
+        self._repeating.start()
 
     async def stop(self) -> None:
         """Ends after the change under way; the rest is found at the next start."""
-        self._stopping.set()
-        if self._task is not None:
-            await self._task
+        await self._repeating.stop()
 
-    async def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                await self._tell_all()
-            except DomainError as error:
-                log.warning("subscription_changes_postponed", reason=error.reason.value, code=error.metadata.get("code", ""))
-            except Exception as error:  # a defect here must not keep anybody subscribed for ever: it is tried again
-                log.error("subscription_changes_failed", exc_info=error)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._stopping.wait()
+    async def _tell_what_is_due(self) -> None:
+        try:
+            await self._tell_all()
+        except DomainError as error:
+            log.warning("subscription_changes_postponed", reason=error.reason.value, code=error.metadata.get("code", ""))
+        except Exception as error:  # a defect here must not keep anybody subscribed for ever: it is tried again
+            log.error("subscription_changes_failed", exc_info=error)
 
     async def _tell_all(self) -> None:
         """Tells what is due. Raises DomainError once the CRM is away: the others would wait for nothing."""
         for change in await asyncio.to_thread(self._waiting.due, self._clock(), MOST):
-            if self._stopping.is_set():
+            if self._repeating.stopping:
                 return
             try:
                 await self._tell(change, SECONDS)
